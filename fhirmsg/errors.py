@@ -1,0 +1,70 @@
+"""Failures, one class for each situation that a caller can act on.
+
+Decisions are returned, failures are raised. Every text says what happened, why it matters and
+what to do, and never carries patient data.
+"""
+
+from __future__ import annotations
+
+
+class FhirmsgError(Exception):
+    """Base of all failures raised on purpose."""
+
+
+class SettingsError(FhirmsgError):
+    """Faults in the settings or in a policy file, all of them at once (`faults`)."""
+
+    def __init__(self, faults: list[str]) -> None:
+        """Keep every fault; the text lists one a line."""
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class RecordUnavailable(FhirmsgError):
+    """The FHIR server did not answer, or not in FHIR; nothing was sent by this call."""
+
+
+class PatientNotFound(FhirmsgError):
+    """The FHIR server does not know the patient, or no longer."""
+
+
+class RecipientNotFound(FhirmsgError):
+    """The FHIR server does not know the related person, or no longer."""
+
+
+class PatientAmbiguous(FhirmsgError):
+    """An identifier matches several patients."""
+
+
+class MessageNotFound(FhirmsgError):
+    """No message with this id was ever opened, or it is not this client's to see."""
+
+
+class StillRunning(FhirmsgError):
+    """Another call is handing the same message off; `retry_after` in seconds."""
+
+    def __init__(self, text: str, retry_after: int) -> None:
+        """Keep the time after which asking again makes sense."""
+        super().__init__(text)
+        self.retry_after = retry_after
+
+
+class KeyReused(FhirmsgError):
+    """The Idempotency-Key is bound to another message."""
+
+
+class TryLater(FhirmsgError):
+    """Nothing was sent, surely, and the same call may succeed later; `retry_after` in seconds."""
+
+    def __init__(self, text: str, retry_after: int) -> None:
+        """Keep the time after which asking again makes sense."""
+        super().__init__(text)
+        self.retry_after = retry_after
+
+
+class ProviderSilent(FhirmsgError):
+    """A provider did not answer a look-up, so nobody knows whether it has the message."""
+
+
+class CursorRefused(FhirmsgError):
+    """A page cursor was not given out by this service, or is too old."""

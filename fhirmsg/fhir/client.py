@@ -1,0 +1,259 @@
+"""A FHIR R4 server over HTTP: batches, reads past every cache, writes that say how they ended."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+from uuid import uuid4
+
+import requests
+
+from fhirmsg.clock import Deadline
+from fhirmsg.errors import RecordUnavailable
+from fhirmsg.http import exchange
+
+JSON_TYPE = "application/fhir+json"
+log = logging.getLogger("fhirmsg.fhir")
+
+# HAPI reuses the matches of a search for a minute; exactly this header makes it look again, on
+# the search itself and, set on a batch, on every search inside (measured against 8.8.0).
+_HTTP_DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
+_FRESH = {"Cache-Control": "no-cache"}
+
+Resource = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FhirAnswer:
+    """One answer: HTTP status, the resource in it (None when it is not one), server's date.
+
+    date: `Date` header as a POSIX time, None when missing. age: `Age` header in seconds.
+    """
+
+    status: int
+    resource: Resource | None
+    etag: str | None = None
+    location: str | None = None
+    date: float | None = None
+    age: float = 0.0
+
+    @property
+    def good(self) -> bool:
+        """Whether the server said it succeeded."""
+        return 200 <= self.status < 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FhirServer:
+    """Where the record is and how long to wait for it; times in seconds."""
+
+    base_url: str
+    connect_timeout: float = 3.0
+    read_timeout: float = 10.0
+    call_deadline: float = 15.0
+    page_size: int = 100
+    authorization: str | None = None
+
+
+class FhirClient:
+    """Calls one server. Thread-safe; nothing read through it is ever kept."""
+
+    def __init__(self, server: FhirServer, session: requests.Session) -> None:
+        """Use a session made by `fhirmsg.http.make_session`."""
+        self.server = server
+        self.base = server.base_url.rstrip("/")
+        self._session = session
+
+    def read(self, path: str, *, deadline: Deadline | None = None) -> FhirAnswer:
+        """GET a path below the base, fresh. Raises RecordUnavailable."""
+        return self._call("GET", f"{self.base}/{path}", deadline=deadline, headers=_FRESH)
+
+    def follow(self, link: str, *, deadline: Deadline) -> FhirAnswer:
+        """GET a `next` link, which has to lie on the server's own origin.
+
+        Raises RecordUnavailable, also for a link that leads elsewhere: it is never opened.
+        """
+        if not self.is_own(link):
+            raise RecordUnavailable("A page link leads to another server; it was not followed.")
+        return self._call("GET", urljoin(f"{self.base}/", link), deadline=deadline, headers=_FRESH)
+
+    def is_own(self, link: str) -> bool:
+        """Tell whether a link stays on the server's origin and below its base path."""
+        target = urlsplit(urljoin(f"{self.base}/", link))
+        own = urlsplit(self.base)
+        return (
+            target.scheme == own.scheme
+            and target.netloc == own.netloc
+            and (target.path == own.path or target.path.startswith(f"{own.path}/"))
+            and "/../" not in f"{target.path}/"
+        )
+
+    def batch(self, paths: list[str], *, deadline: Deadline) -> tuple[FhirAnswer, list[FhirAnswer]]:
+        """Read several paths in one round trip.
+
+        Gives the outer answer and one answer a path, in order. Raises RecordUnavailable when the
+        outer call fails or does not answer entry by entry.
+        """
+        bundle = {
+            "resourceType": "Bundle",
+            "type": "batch",
+            "entry": [{"request": {"method": "GET", "url": path}} for path in paths],
+        }
+        outer = self._call("POST", self.base, bundle, deadline=deadline, headers=_FRESH)
+        if not outer.good:
+            raise RecordUnavailable(
+                f"The FHIR server answered {outer.status} to the read of the record. "
+                "Nothing was sent; try again."
+            )
+        return outer, inner_answers(outer, len(paths))
+
+    def search_by_post(self, kind: str, body: str, *, deadline: Deadline) -> FhirAnswer:
+        """Search with the parameters in the body, for what must not stand in a URL."""
+        return self._call(
+            "POST",
+            f"{self.base}/{kind}/_search",
+            body,
+            deadline=deadline,
+            headers={**_FRESH, "Content-Type": "application/x-www-form-urlencoded"},
+        )
+
+    def create(self, resource: Resource, *, if_none_exist: str | None = None) -> FhirAnswer:
+        """POST a resource, conditionally on a search finding none. Raises RecordUnavailable."""
+        headers = {"Prefer": "return=representation"}
+        if if_none_exist is not None:
+            headers["If-None-Exist"] = if_none_exist
+        url = f"{self.base}/{resource['resourceType']}"
+        return self._call("POST", url, resource, headers=headers)
+
+    def update(self, resource: Resource, *, version_id: str) -> FhirAnswer:
+        """PUT a resource over exactly that version. Raises RecordUnavailable."""
+        headers = {"If-Match": f'W/"{version_id}"', "Prefer": "return=representation"}
+        url = f"{self.base}/{resource['resourceType']}/{resource['id']}"
+        return self._call("PUT", url, resource, headers=headers)
+
+    def transaction(self, entries: list[Resource]) -> tuple[FhirAnswer, list[FhirAnswer]]:
+        """POST a transaction Bundle; gives no inner answers when it failed as a whole."""
+        bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+        headers = {**_FRESH, "Prefer": "return=representation"}
+        outer = self._call("POST", self.base, bundle, headers=headers)
+        return outer, inner_answers(outer, len(entries)) if outer.good else []
+
+    def delete(self, path: str) -> FhirAnswer:
+        """DELETE a path below the base. Raises RecordUnavailable."""
+        return self._call("DELETE", f"{self.base}/{path}")
+
+    def _call(
+        self,
+        method: str,
+        url: str,
+        body: Resource | str | None = None,
+        *,
+        deadline: Deadline | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> FhirAnswer:
+        sent = {"Accept": JSON_TYPE, "X-Request-ID": str(uuid4())}
+        if method == "GET" or (isinstance(body, dict) and body.get("type") == "batch"):
+            sent["Prefer"] = "handling=strict"
+        if isinstance(body, dict):
+            sent["Content-Type"] = JSON_TYPE
+        if self.server.authorization:
+            sent["Authorization"] = self.server.authorization
+        sent.update(headers or {})
+        data = json.dumps(body).encode() if isinstance(body, dict) else (body or "").encode()
+        try:
+            response = exchange(
+                self._session,
+                method,
+                url,
+                deadline=deadline or Deadline(self.server.call_deadline),
+                connect_timeout=self.server.connect_timeout,
+                read_timeout=self.server.read_timeout,
+                headers=sent,
+                data=data if body is not None else None,
+            )
+        except requests.exceptions.RequestException as error:
+            # The error's text can hold the URL; its kind is enough.
+            log.warning("fhir call failed", extra={"kind": type(error).__name__, "method": method})
+            raise RecordUnavailable(
+                f"The FHIR server did not answer ({type(error).__name__}). Try again later."
+            ) from None
+        return _answer(response)
+
+
+def _answer(response: requests.Response) -> FhirAnswer:
+    resource: Resource | None = None
+    if response.content and response.status_code != 304:
+        try:
+            parsed = json.loads(response.content)
+        except (ValueError, RecursionError):
+            parsed = None
+        if isinstance(parsed, dict) and isinstance(parsed.get("resourceType"), str):
+            resource = parsed
+        elif 200 <= response.status_code < 300:
+            raise RecordUnavailable(
+                "The FHIR server answered something that is not a FHIR resource. Check its "
+                "address; nothing can be decided without the record."
+            )
+    return FhirAnswer(
+        status=response.status_code,
+        resource=resource,
+        etag=response.headers.get("ETag"),
+        location=response.headers.get("Location"),
+        date=posix_date(response.headers.get("Date")),
+        age=_seconds(response.headers.get("Age")),
+    )
+
+
+def posix_date(text: str | None) -> float | None:
+    """Read an HTTP date; None when it is missing or no date.
+
+    Some servers send the header twice, and the two arrive joined: the first one counts.
+    """
+    if not text:
+        return None
+    try:
+        return parsedate_to_datetime(text[: len(_HTTP_DATE)]).timestamp()
+    except (ValueError, TypeError):
+        return None
+
+
+def _seconds(text: str | None) -> float:
+    return float(text) if text and text.strip().isdecimal() else 0.0
+
+
+def inner_answers(outer: FhirAnswer, expected: int) -> list[FhirAnswer]:
+    """Take a batch or transaction answer apart. Raises RecordUnavailable when entries lack."""
+    bundle = outer.resource or {}
+    entries = bundle.get("entry")
+    if (
+        bundle.get("resourceType") != "Bundle"
+        or not isinstance(entries, list)
+        or len(entries) != expected
+    ):
+        raise RecordUnavailable(
+            "The FHIR server did not answer a Bundle entry by entry. Nothing was sent; try again."
+        )
+    return [_inner(entry, outer.date) for entry in entries]
+
+
+def _inner(entry: object, date: float | None) -> FhirAnswer:
+    if not isinstance(entry, dict):
+        return FhirAnswer(status=0, resource=None)
+    response = entry.get("response")
+    response = response if isinstance(response, dict) else {}
+    status = str(response.get("status") or "").strip()[:3]
+    resource = entry.get("resource")
+    if not (isinstance(resource, dict) and isinstance(resource.get("resourceType"), str)):
+        resource = None
+    etag, location = response.get("etag"), response.get("location")
+    return FhirAnswer(
+        status=int(status) if status.isdecimal() else 0,
+        resource=resource,
+        etag=etag if isinstance(etag, str) else None,
+        location=location if isinstance(location, str) else None,
+        date=date,
+    )

@@ -1,0 +1,262 @@
+"""The record entry as a FHIR R4 Communication (https://hl7.org/fhir/R4/communication.html).
+
+It is opened `in-progress` before anything leaves and says afterwards what became of it. What a
+proxy who reads the record must not learn (an objection, an override, why something was not sent)
+never stands on it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from fhirmsg.fhir import codes
+from fhirmsg.fhir.client import Resource
+from fhirmsg.guidance.decision import Decision
+from fhirmsg.guidance.request import SendRequest
+from fhirmsg.guidance.terms import Occasion, Person, Purpose
+from fhirmsg.ports import EntryDraft, EntryStatus
+
+LABEL_RESTRICTED = {"system": codes.CONFIDENTIALITY_AS_WRITTEN, "code": "R"}
+
+
+def instant(moment: datetime) -> str:
+    """Write an instant in UTC with milliseconds, as FHIR wants it."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _simple(name: str, kind: str, value: str) -> Resource:
+    return {"url": codes.own_extension(name), kind: value}
+
+
+def attempt_extension(attempt: str, at: datetime) -> Resource:
+    """Say who is handing off, and since when."""
+    return {
+        "url": codes.own_extension("attempt"),
+        "extension": [
+            {"url": "id", "valueString": attempt},
+            {"url": "at", "valueDateTime": instant(at)},
+        ],
+    }
+
+
+def decision_extension(decision: Decision) -> Resource:
+    """Say what was decided, by digest: the findings themselves are not for every reader."""
+    return {
+        "url": codes.own_extension("decision"),
+        "extension": [
+            {"url": "verdict", "valueCode": str(decision.verdict)},
+            {"url": "receipt", "valueString": decision.receipt_digest()},
+            {"url": "rules", "valueString": decision.rules},
+            {"url": "policy", "valueString": decision.policy_sha256},
+        ],
+    }
+
+
+def _category(request: SendRequest) -> str:
+    reminding = request.occasion is Occasion.REMINDER
+    return "reminder" if reminding or request.purpose is Purpose.APPOINTMENT else "notification"
+
+
+def _payload(draft: EntryDraft) -> Resource:
+    content = draft.request.content
+    exact = draft.copy_body and not draft.request.summary_only
+    extensions = [_simple("payload-fidelity", "valueCode", "exact" if exact else "summary")]
+    if exact and content.subject:
+        extensions.append(_simple("payload-subject", "valueString", content.subject))
+    text = content.body if exact else content.summary or ""
+    return {"extension": extensions, "contentString": text}
+
+
+def opened(draft: EntryDraft) -> Resource:
+    """Give the Communication that opens an entry."""
+    request = draft.request
+    medium, words = codes.MEDIUM[request.channel]
+    extensions = [
+        attempt_extension(draft.attempt, draft.attempt_at),
+        _simple("message-digest", "valueString", draft.message_digest),
+        _simple("content-digest", "valueString", draft.content_digest),
+        decision_extension(draft.decision),
+        _simple("platform", "valueString", request.platform),
+        _simple("contact-point-tail", "valueString", draft.contact_tail),
+    ]
+    if draft.correlation_id:
+        extensions.append(_simple("correlation-id", "valueString", draft.correlation_id))
+    communication: Resource = {
+        "resourceType": "Communication",
+        "extension": extensions,
+        "identifier": [{"system": codes.MESSAGE_ID, "value": draft.message_id}],
+        "status": str(EntryStatus.IN_PROGRESS),
+        "category": [
+            {"coding": [{"system": codes.COMMUNICATION_CATEGORY, "code": _category(request)}]}
+        ],
+        "priority": "routine",
+        "medium": [
+            {
+                "coding": [
+                    {"system": codes.PARTICIPATION_MODE_AS_WRITTEN, "code": medium},
+                    {"system": codes.CHANNEL_SYSTEM, "code": str(request.channel)},
+                ],
+                "text": words,
+            }
+        ],
+        "subject": {"reference": draft.patient},
+        "recipient": [{"reference": draft.recipient}],
+        "sender": {
+            "identifier": {"system": codes.ODS_CODE_AS_WRITTEN, "value": request.organization}
+        },
+        "payload": [_payload(draft)],
+    }
+    if request.about:
+        communication["about"] = [{"reference": reference} for reference in request.about]
+    if draft.proxy_consent:
+        communication["note"] = [{"text": f"Sent to a proxy under {draft.proxy_consent}."}]
+    if draft.label_restricted:
+        communication["meta"] = {"security": [LABEL_RESTRICTED]}
+    return communication
+
+
+def _with_extension(resource: Resource, extension: Resource) -> None:
+    kept = [each for each in resource.get("extension", []) if each.get("url") != extension["url"]]
+    resource["extension"] = [*kept, extension]
+
+
+def _copy(resource: Resource) -> Resource:
+    """Copy a Communication for an update; of its meta only labels and tags are ours to send."""
+    meta: dict[str, Any] = resource.get("meta") or {}
+    kept = {name: meta[name] for name in ("security", "tag") if meta.get(name)}
+    copy = {name: value for name, value in resource.items() if name not in ("meta", "text")}
+    return {**copy, "meta": kept} if kept else copy
+
+
+def reclaimed(resource: Resource, attempt: str, at: datetime) -> Resource:
+    """Give the entry under a new attempt, all else as it was."""
+    copy = _copy(resource)
+    _with_extension(copy, attempt_extension(attempt, at))
+    return copy
+
+
+def settled(
+    resource: Resource,
+    status: EntryStatus,
+    *,
+    sent: datetime | None = None,
+    provider_id: str | None = None,
+    decision: Decision | None = None,
+    attempt: Resource | None = None,
+) -> Resource:
+    """Give the entry with what became of the hand-off.
+
+    An entry that ends `not-done` loses its text and says no reason: who may read the record must
+    not learn from it why nothing was sent.
+    """
+    copy = _copy(resource)
+    copy["status"] = str(status)
+    copy.pop("statusReason", None)
+    if attempt is not None:
+        _with_extension(copy, attempt)
+    if status is EntryStatus.NOT_DONE:
+        copy.pop("payload", None)
+        copy.pop("note", None)
+        copy.pop("sent", None)
+        labels = [*copy.get("meta", {}).get("security", [])]
+        if not any(label.get("code") == "R" for label in labels):
+            labels.append(LABEL_RESTRICTED)
+        copy["meta"] = {**copy.get("meta", {}), "security": labels}
+        return copy
+    if sent is not None:
+        copy["sent"] = instant(sent)
+        copy["extension"] = [*copy.get("extension", []), _delivery("accepted", sent)]
+    if provider_id:
+        _with_extension(copy, _simple("provider-id", "valueString", provider_id))
+    if decision is not None:
+        _with_extension(copy, decision_extension(decision))
+    return copy
+
+
+def _delivery(state: str, at: datetime) -> Resource:
+    return {
+        "url": codes.own_extension("delivery"),
+        "extension": [
+            {"url": "state", "valueCode": state},
+            {"url": "time", "valueDateTime": instant(at)},
+        ],
+    }
+
+
+def _agent(role: str, person: Person, organisation: str) -> Resource:
+    return {
+        "type": {
+            "coding": [
+                {
+                    "system": "http://terminology.hl7.org/CodeSystem/provenance-participant-type",
+                    "code": role,
+                }
+            ]
+        },
+        "who": {
+            "identifier": {"value": person.identifier or "?"},
+            "display": ", ".join(filter(None, (person.name, person.role))),
+        },
+        "onBehalfOf": {"identifier": {"system": codes.ODS_CODE_AS_WRITTEN, "value": organisation}},
+    }
+
+
+def override_provenance(target: str, request: SendRequest, recorded: datetime) -> Resource:
+    """Give the Provenance of an override: who asked, who approved, why, which objections.
+
+    https://hl7.org/fhir/R4/provenance.html; labelled R, because a proxy must not read it.
+    """
+    override = request.evidence.override
+    if override is None or override.approver is None:
+        raise ValueError("the request has no override")
+    return {
+        "resourceType": "Provenance",
+        "meta": {"security": [LABEL_RESTRICTED]},
+        "target": [{"reference": target}],
+        "recorded": instant(recorded),
+        "reason": [
+            {
+                "coding": [
+                    {
+                        "system": "http://terminology.hl7.org/CodeSystem/v3-ActReason",
+                        "code": "BTG",
+                    }
+                ],
+                "text": f"{override.reason} (circumstances: {override.circumstances})",
+            }
+        ],
+        "activity": {
+            "coding": [{"system": codes.own_system("activity"), "code": "override-objection"}]
+        },
+        "agent": [
+            _agent("author", request.requester, request.organization),
+            _agent("verifier", override.approver, request.organization),
+        ],
+        "entity": [
+            {
+                "role": "source",
+                "what": {"reference": f"{each.reference}/_history/{each.version_id}"},
+            }
+            for each in override.objections
+        ],
+    }
+
+
+def task(
+    *, message_id: str, code: str, text: str, focus: str, patient: str, authored: datetime
+) -> Resource:
+    """Give a Task for a person about one entry (https://hl7.org/fhir/R4/task.html), labelled R."""
+    return {
+        "resourceType": "Task",
+        "meta": {"security": [LABEL_RESTRICTED]},
+        "identifier": [{"system": codes.TASK_SYSTEM, "value": f"{message_id}:{code}"}],
+        "status": "requested",
+        "intent": "order",
+        "priority": "urgent",
+        "code": {"coding": [{"system": codes.TASK_SYSTEM, "code": code}]},
+        "description": text,
+        "focus": {"reference": focus},
+        "for": {"reference": patient},
+        "authoredOn": instant(authored),
+    }

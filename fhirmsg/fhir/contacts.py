@@ -1,0 +1,112 @@
+"""Contact points: telecom entries normalised, so that one number is one value however written.
+
+Sources: https://hl7.org/fhir/R4/datatypes.html#ContactPoint, NHS PDS (a mobile is `phone` with
+use `mobile`; a textphone is `other`), Ofcom's numbering plan for what a UK mobile is.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import tzinfo
+
+import phonenumbers
+
+from fhirmsg.fhir import codes
+from fhirmsg.fhir.elements import Element, codings, elements, extensions, period_of, text_of
+from fhirmsg.guidance.record import ContactPoint
+from fhirmsg.guidance.terms import Channel
+
+_TELEPHONE = re.compile(r"(?:tel:)?\+?[0-9 ()./\-]+\Z", re.IGNORECASE)
+# 070 is for numbers that follow a person, 076 for pagers, except the Isle of Man's mobiles.
+_UK_MOBILE = re.compile(r"\+447(?:[1-57-9]\d{8}|624\d{6})\Z")
+_EMAIL = re.compile(
+    r"[^\s@<>\",;:()\[\]\\]+@([A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]{2,}\Z"
+)
+_VERIFIED = "01"
+
+
+def normal_telephone(text: str) -> str | None:
+    """Give E.164 of a number as written in the UK; None when it is no telephone number.
+
+    Words beside the number ("daughter's") make it somebody's remark, and it is not used.
+    """
+    if len(text) > 40 or not _TELEPHONE.match(text):
+        return None
+    try:
+        parsed = phonenumbers.parse(text, "GB")
+    except phonenumbers.NumberParseException:
+        return None
+    if not phonenumbers.is_possible_number(parsed):
+        return None
+    written: str = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+    return written
+
+
+def normal_email(text: str) -> str | None:
+    """Give an address with its domain in lower case; None when it is no single address."""
+    address = text[len("mailto:") :] if text.lower().startswith("mailto:") else text
+    if len(address) > 254 or ".." in address or not _EMAIL.match(address):
+        return None
+    local, _, domain = address.rpartition("@")
+    return f"{local}@{domain.lower()}"
+
+
+def is_uk_mobile(number: str) -> bool:
+    """Tell whether an E.164 number lies in a UK mobile range."""
+    return bool(_UK_MOBILE.match(number))
+
+
+def contact_points(resource: Element, zone: tzinfo) -> tuple[ContactPoint, ...]:
+    """Translate `telecom`, and for a Patient the verified NHS number as the NHS App's address."""
+    points = [_point(entry, zone) for entry in elements(resource.get("telecom"))]
+    if resource.get("resourceType") == "Patient":
+        points += [_app_point(each) for each in elements(resource.get("identifier"))]
+    return tuple(point for point in points if point is not None)
+
+
+def _point(entry: Element, zone: tzinfo) -> ContactPoint | None:
+    system, use = text_of(entry.get("system")), text_of(entry.get("use"))
+    text = text_of(entry.get("value"))
+    value, channels = _value_and_channels(system, use, text)
+    if not channels:
+        return None
+    rank = entry.get("rank")
+    return ContactPoint(
+        value=value,
+        channels=channels,
+        use=use or None,
+        rank=rank if isinstance(rank, int) and not isinstance(rank, bool) else None,
+        period=period_of(entry.get("period"), zone),
+    )
+
+
+def _value_and_channels(system: str, use: str, text: str) -> tuple[str | None, frozenset[Channel]]:
+    if system == "email":
+        return normal_email(text), frozenset({Channel.EMAIL})
+    if system not in ("phone", "sms"):
+        return None, frozenset()
+    number = normal_telephone(text)
+    if number is None:
+        return None, frozenset()
+    if system == "sms" or use == "mobile" or is_uk_mobile(number):
+        return number, frozenset({Channel.SMS, Channel.VOICE})
+    return number, frozenset({Channel.VOICE})
+
+
+def _app_point(identifier: Element) -> ContactPoint | None:
+    if not codes.is_nhs_number(identifier.get("system")):
+        return None
+    number = re.sub(r"\s", "", text_of(identifier.get("value")))
+    verified = any(
+        code == _VERIFIED
+        for extension in extensions(identifier, "NHSNumberVerificationStatus")
+        for _, code in codings(extension.get("valueCodeableConcept"))
+    )
+    if not verified or not re.fullmatch(r"\d{10}", number):
+        return None
+    return ContactPoint(value=number, channels=frozenset({Channel.NHS_APP}))
+
+
+def masked(value: str | None) -> str:
+    """Give a hint of a contact point that does not give it away: its last three characters."""
+    return "" if not value else value[-3:]

@@ -1,0 +1,168 @@
+"""Patient, RelatedPerson and what a message is about, as raw JSON, translated to facts.
+
+Sources: https://hl7.org/fhir/R4/patient.html, relatedperson.html; NHS PDS for death and
+registration; UK Core for the extensions, which are met under several bases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from fhirmsg.fhir import codes
+from fhirmsg.fhir.contacts import contact_points
+from fhirmsg.fhir.elements import (
+    Element,
+    codings,
+    days_of,
+    element,
+    elements,
+    extensions,
+    labels,
+    literal,
+    own_keys,
+    period_of,
+    reference_keys,
+    text_of,
+    version_of,
+)
+from fhirmsg.fhir.provisions import Context
+from fhirmsg.guidance.record import AboutFacts, PatientFacts, RelatedPersonFacts
+from fhirmsg.guidance.terms import BirthInterval, Match
+
+
+def patient_facts(patient: Element, asked: str, context: Context, now: datetime) -> PatientFacts:
+    """Translate a Patient; `asked` is the reference that was read, to notice another answer."""
+    marks = labels(patient)
+    return PatientFacts(
+        version=version_of(patient),
+        keys=own_keys(patient) | {asked},
+        active=patient.get("active", True) is True,
+        died=_death(patient, now),
+        replaced_by=_replacement(patient, asked, context),
+        restricted=any(
+            system == codes.CONFIDENTIALITY and code in codes.RESTRICTED_LABELS
+            for system, code in marks
+        ),
+        sensitive_labels=sensitive(marks),
+        born=_born(patient),
+        contact_points=contact_points(patient, context.zone),
+    )
+
+
+def sensitive(marks: frozenset[tuple[str, str]]) -> frozenset[str]:
+    """Give the labels that make something one the patient may feel sensitive about."""
+    return frozenset(
+        code
+        for system, code in marks
+        if (system == codes.ACT_CODE and code in codes.SENSITIVITY_LABELS)
+        or (system == codes.CONFIDENTIALITY and code in codes.RESTRICTED_LABELS)
+    )
+
+
+def _death(patient: Element, now: datetime) -> str | None:
+    if any(patient.get(name) is not None for name in ("deceasedDateTime", "_deceasedDateTime")):
+        return "a date of death"
+    stated = patient.get("deceasedBoolean")
+    if stated is not None and stated is not False:
+        return "marked as deceased"
+    for extension in extensions(patient, "DeathNotificationStatus"):
+        for part in [extension, *elements(extension.get("extension"))]:
+            for _, code in codings(part.get("valueCodeableConcept")):
+                if code in codes.DEATH_STATUS_DIED:
+                    return codes.DEATH_STATUS_DIED[code]
+    if codes.EXIT_CODE_DIED in exit_codes(patient, now):
+        return "removed from registration by death"
+    return None
+
+
+def exit_codes(patient: Element, now: datetime) -> frozenset[str]:
+    """Give the PDS removal-from-registration codes in force at the instant."""
+    found = set()
+    for extension in extensions(patient, "RemovalFromRegistration"):
+        in_force, named = True, set[str]()
+        for part in elements(extension.get("extension")):
+            named |= {code for _, code in codings(part.get("valueCodeableConcept"))}
+            if "valuePeriod" in part:
+                period = period_of(part["valuePeriod"], UTC)
+                in_force = period is None or period.contains(now) is not Match.NO
+        if in_force:
+            found |= named
+    return frozenset(found)
+
+
+def _replacement(patient: Element, asked: str, context: Context) -> str | None:
+    answered = version_of(patient).reference
+    if answered != asked:
+        return answered
+    for link in elements(patient.get("link")):
+        if text_of(link.get("type")) == "replaced-by":
+            other = element(link.get("other"))
+            return literal(other.get("reference"), context.base) or ""
+    return None
+
+
+def linked_patients(patient: Element, base: str) -> list[str]:
+    """Give the literal references of records an objection may still hang on."""
+    found = (
+        literal(element(link.get("other")).get("reference"), base)
+        for link in elements(patient.get("link"))
+        if text_of(link.get("type")) in ("replaces", "seealso")
+    )
+    return sorted({reference for reference in found if reference})
+
+
+def links_not_followed(patient: Element, base: str) -> bool:
+    """Tell whether a link to another record of this patient cannot be followed from here."""
+    return any(
+        text_of(link.get("type")) in ("replaces", "seealso", "")
+        and not (literal(element(link.get("other")).get("reference"), base) or "").startswith(
+            ("Patient/", "RelatedPerson/")
+        )
+        for link in elements(patient.get("link"))
+    )
+
+
+def _born(patient: Element) -> BirthInterval:
+    days = days_of(patient.get("birthDate"))
+    return BirthInterval() if days is None else BirthInterval(earliest=days[0], latest=days[1])
+
+
+def related_person_facts(related: Element, context: Context) -> RelatedPersonFacts:
+    """Translate a RelatedPerson; absent `active` counts as in use, anything but true does not."""
+    return RelatedPersonFacts(
+        version=version_of(related),
+        keys=own_keys(related),
+        patient_keys=reference_keys(related.get("patient"), context.base),
+        active=related.get("active", True) is True,
+        period=period_of(related.get("period"), context.zone),
+        contact_points=contact_points(related, context.zone),
+    )
+
+
+# Where each kind of resource says whom it concerns; everything else has `subject` or `patient`.
+_SUBJECTS = {"Task": ("for",), "Coverage": ("beneficiary",)}
+
+
+def about_facts(resource: Element, context: Context) -> AboutFacts:
+    """Translate something a message is about; no subject means that it cannot be told."""
+    return AboutFacts(
+        version=version_of(resource),
+        subject_keys=frozenset[str]().union(*_subjects(resource, context)),
+        sensitive_labels=sensitive(labels(resource)),
+    )
+
+
+def _subjects(resource: Element, context: Context) -> Iterator[frozenset[str]]:
+    kind = text_of(resource.get("resourceType"))
+    if kind == "Appointment":
+        for participant in elements(resource.get("participant")):
+            keys = reference_keys(participant.get("actor"), context.base)
+            if any(key.startswith("Patient/") or codes.is_nhs_number(key) for key in keys):
+                yield keys
+        return
+    if kind == "Patient":
+        yield own_keys(resource)
+        return
+    for name in _SUBJECTS.get(kind, ("subject", "patient")):
+        yield reference_keys(resource.get(name), context.base)

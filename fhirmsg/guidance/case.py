@@ -1,0 +1,309 @@
+"""Case: one request, the record as read, the policy, and the instant at which they are judged.
+
+What several rules need is derived here once and kept for the life of the case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from functools import cached_property
+
+from fhirmsg.guidance import contact, grants
+from fhirmsg.guidance.consents import (
+    Denied,
+    Kind,
+    Reading,
+    Says,
+    belongs_elsewhere,
+    denies_every_channel,
+    kinds_of,
+    read_denial_of_proxy,
+    read_objection,
+)
+from fhirmsg.guidance.policy import LocalPolicy, Platform
+from fhirmsg.guidance.provisions import PLAIN, Answer, Query
+from fhirmsg.guidance.record import (
+    ConsentFacts,
+    ConsentStatus,
+    ContactPoint,
+    PatientRecord,
+    Recipient,
+    RecipientKind,
+)
+from fhirmsg.guidance.request import SendRequest
+from fhirmsg.guidance.terms import (
+    ONE_FOR_DENIALS,
+    PURPOSE_OF_USE,
+    Channel,
+    Declared,
+    Purpose,
+    ResourceVersion,
+)
+
+
+def newest_versions(consents: Iterable[ConsentFacts]) -> tuple[ConsentFacts, ...]:
+    """Give each Consent once, in its newest version, ordered by reference.
+
+    Entered-in-error Consents were never meant, so they are left out altogether.
+    """
+    newest: dict[str, ConsentFacts] = {}
+    for consent in consents:
+        held = newest.get(consent.version.reference)
+        if held is None or _age_key(held.version) < _age_key(consent.version):
+            newest[consent.version.reference] = consent
+    return tuple(
+        newest[reference]
+        for reference in sorted(newest)
+        if newest[reference].status is not ConsentStatus.ENTERED_IN_ERROR
+    )
+
+
+def _age_key(version: ResourceVersion) -> tuple[int, str]:
+    number = version.version_id or ""
+    return (int(number) if number.isdecimal() else -1, version.last_updated or "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Denial:
+    """A Consent that bars the proxy, surely, perhaps, or once it is confirmed."""
+
+    consent: ConsentFacts
+    denied: Denied
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """All that a decision depends on. `as_of` is an aware instant; ids are strings."""
+
+    request: SendRequest
+    record: PatientRecord
+    policy: LocalPolicy
+    as_of: datetime
+    message_id: str
+    message_digest: str
+
+    @cached_property
+    def emergency(self) -> bool:
+        """Whether a complete emergency declaration stands (none can be made yet)."""
+        return False
+
+    @cached_property
+    def day(self) -> date:
+        """The local day of the organisation."""
+        return self.as_of.astimezone(self.policy.zone).date()
+
+    @property
+    def recipient(self) -> Recipient:
+        """Who would receive the message."""
+        return self.record.recipient
+
+    @cached_property
+    def to_proxy(self) -> bool:
+        """Whether the message goes to somebody related to the patient."""
+        return self.recipient.kind is RecipientKind.RELATED_PERSON
+
+    @property
+    def platform(self) -> Platform:
+        """The register's entry for the platform asked for."""
+        return self.policy.platforms[self.request.platform]
+
+    @cached_property
+    def reachable(self) -> tuple[Channel, ...]:
+        """Every channel the message can come out of, the requested one first."""
+        rest = sorted(self.platform.reaches(self.request.channel) - {self.request.channel})
+        return (self.request.channel, *rest)
+
+    @cached_property
+    def organisations(self) -> frozenset[str]:
+        """ODS codes that are ours."""
+        return self.policy.organisations | {self.request.organization}
+
+    @cached_property
+    def consents(self) -> tuple[ConsentFacts, ...]:
+        """Consents on the patient's record."""
+        return newest_versions(self.record.consents)
+
+    @cached_property
+    def consents_with_linked(self) -> tuple[ConsentFacts, ...]:
+        """Consents on the patient's record and on the records linked to it."""
+        if not self.record.linked_consents:
+            return self.consents
+        return newest_versions((*self.record.consents, *self.record.linked_consents))
+
+    @cached_property
+    def patient_keys(self) -> frozenset[str]:
+        """Identity keys of the patient, those of linked records among them."""
+        return self.record.patient.keys | self.record.linked_keys
+
+    @cached_property
+    def kinds(self) -> dict[str, frozenset[Kind]]:
+        """What each Consent on the patient's and linked records is, by reference."""
+        return {
+            consent.version.reference: kinds_of(consent, self.patient_keys)
+            for consent in self.consents_with_linked
+        }
+
+    def queries(self, recipient: frozenset[str]) -> tuple[Query, ...]:
+        """Ask about a recipient on each reachable channel."""
+        purpose = PURPOSE_OF_USE[self.request.purpose]
+        denials = (ONE_FOR_DENIALS if purpose in ONE_FOR_DENIALS else frozenset({purpose})) | {
+            "ETREAT"
+        }
+        permits = frozenset({purpose, "ETREAT"} if self.emergency else {purpose})
+        code = self.request.service.code
+        topics = frozenset() if code is None else frozenset({code, code.rpartition("|")[2]})
+        return tuple(
+            Query(
+                now=self.as_of,
+                channel=channel,
+                recipient=recipient,
+                organisations=self.organisations,
+                purposes_permit=permits,
+                purposes_deny=denials,
+                topics=topics,
+                about_result=self.request.purpose is Purpose.TEST_RESULT,
+            )
+            for channel in self.reachable
+        )
+
+    @cached_property
+    def readings(self) -> tuple[Reading, ...]:
+        """What every objection says about this message."""
+        if self.to_proxy:
+            return (*self._readings_of_own_record(), *self._readings_for_proxy())
+        return self._readings_for_patient()
+
+    def _readings_for_patient(self) -> tuple[Reading, ...]:
+        queries = self.queries(self.patient_keys)
+        found = (
+            self._counting(consent, self.kinds[consent.version.reference], queries)
+            for consent in self.consents_with_linked
+        )
+        return tuple(reading for reading in found if reading is not None)
+
+    @cached_property
+    def own_kinds(self) -> tuple[tuple[ConsentFacts, frozenset[Kind]], ...]:
+        """Consents on the proxy's own record, and what each of them is."""
+        own = self.recipient.closure
+        consents = newest_versions(self.recipient.own_consents)
+        return tuple((consent, kinds_of(consent, own)) for consent in consents)
+
+    def _readings_of_own_record(self) -> tuple[Reading, ...]:
+        queries = self.queries(self.recipient.closure)
+        found = (self._counting(consent, kinds, queries) for consent, kinds in self.own_kinds)
+        return tuple(reading for reading in found if reading is not None)
+
+    def _readings_for_proxy(self) -> tuple[Reading, ...]:
+        """The patient's own objections, as far as they bind a message to a proxy.
+
+        One about a channel alone is about the patient's own phone and does not bind the proxy's;
+        one entered by the proxy, one about every channel and one for safety do.
+        """
+        closure = self.recipient.closure
+        queries = self.queries(self.patient_keys | closure)
+        found = []
+        for consent in self.consents_with_linked:
+            kinds = self.kinds[consent.version.reference]
+            reading = self._counting(consent, kinds, queries)
+            if reading is not None and (
+                consent.safety
+                or consent.performers & closure
+                or denies_every_channel(consent, kinds, queries[0])
+            ):
+                found.append(reading)
+        return tuple(found)
+
+    def _counting(
+        self, consent: ConsentFacts, kinds: frozenset[Kind], queries: tuple[Query, ...]
+    ) -> Reading | None:
+        """Read an objection; one made to another organisation binds only when it is for safety."""
+        reading = read_objection(consent, kinds, queries)
+        if reading is None or consent.safety or not belongs_elsewhere(consent, self.organisations):
+            return reading
+        shown = replace(reading, says=Says.OTHER_ORGANISATION)
+        return shown if Kind.OBJECTION in kinds else None
+
+    def readings_that(self, *says: Says) -> tuple[Reading, ...]:
+        """Give the readings of these sorts."""
+        return tuple(reading for reading in self.readings if reading.says in says)
+
+    @cached_property
+    def denials(self) -> tuple[Denial, ...]:
+        """Consents on the patient's and linked records that bar the proxy."""
+        queries = self.queries(self.recipient.closure)
+        found = []
+        for consent in self.consents_with_linked:
+            kinds = self.kinds[consent.version.reference]
+            denied = read_denial_of_proxy(consent, kinds, queries, PLAIN)
+            if denied is None and self.candidates.get(consent.version.reference) is Answer.DENY:
+                denied = Denied.YES
+            if denied is not None:
+                found.append(Denial(consent=consent, denied=denied))
+        return tuple(found)
+
+    @cached_property
+    def candidates(self) -> dict[str, Answer]:
+        """Answer of each Consent that could be a grant to the proxy, by reference."""
+        strict = self.queries(self.recipient.keys)[0]
+        queries = self.queries(self.recipient.closure)
+        return {
+            consent.version.reference: grants.answer_of_candidate(consent, queries)
+            for consent in self.consents
+            if grants.is_candidate(consent, self.kinds[consent.version.reference], strict)
+        }
+
+    @cached_property
+    def candidates_denied(self) -> bool:
+        """Whether the only thing wrong with the proxy's grants is that they deny this message."""
+        return bool(self.candidates) and all(
+            answer is Answer.DENY for answer in self.candidates.values()
+        )
+
+    @cached_property
+    def grant(self) -> grants.Grant | None:
+        """The grant on which the proxy would receive, None when there is none."""
+        queries = self.queries(self.recipient.closure)
+        judged = [
+            grants.judge_candidate(
+                consent,
+                queries,
+                answer=self.candidates[consent.version.reference],
+                policy=self.policy,
+                born=self.record.patient.born,
+                day=self.day,
+            )
+            for consent in self.consents
+            if consent.version.reference in self.candidates
+        ]
+        passing = [grant for grant in judged if grant is not None]
+        return grants.best_of(passing, emergency=self.emergency)
+
+    @cached_property
+    def contact_point(self) -> ContactPoint | None:
+        """The contact point that would be used, one of the recipient's own or None."""
+        recipient = self.recipient
+        if recipient.kind is RecipientKind.PATIENT:
+            points = self.record.patient.contact_points
+        elif recipient.related is not None:
+            points = recipient.related.contact_points
+            own = recipient.own_patient
+            if not points and own is not None:
+                points = own.contact_points
+        else:
+            return None
+        return contact.select(points, self.request.channel, self.as_of)
+
+    @cached_property
+    def service_is_plain(self) -> bool:
+        """Whether nothing says or suggests that the service is a sensitive one."""
+        code = self.request.service.code
+        listed = code is not None and (
+            code in self.policy.sensitive_services
+            or any(token.rpartition("|")[2] == code for token in self.policy.sensitive_services)
+        )
+        labelled = self.record.patient.sensitive_labels or any(
+            about.sensitive_labels for about in self.record.about
+        )
+        return self.request.service.sensitive is Declared.NO and not listed and not labelled

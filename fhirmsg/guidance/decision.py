@@ -1,0 +1,144 @@
+"""decide(): every rule runs, every finding returns, the strongest that remains is the verdict."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from fhirmsg.guidance.case import Case
+from fhirmsg.guidance.evidence import override_faults
+from fhirmsg.guidance.rule import Breach, Card, Effect, Finding, Lift, Lifted
+from fhirmsg.guidance.rules import RULES, RULES_VERSION
+from fhirmsg.guidance.terms import ResourceVersion
+
+
+class Verdict(StrEnum):
+    """What becomes of the message."""
+
+    SEND = "send"
+    HOLD = "hold"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """One decision, the same bytes for the same facts and the same instant.
+
+    findings: strongest first, then by code. resources: every version relied on.
+    """
+
+    findings: tuple[Finding, ...]
+    as_of: str
+    read_at: str
+    resources: tuple[ResourceVersion, ...]
+    policy_version: str
+    policy_sha256: str
+    rules: str
+    message_digest: str
+
+    @property
+    def verdict(self) -> Verdict:
+        """The strongest remaining effect, so it cannot disagree with the findings."""
+        strongest = max((finding.effect for finding in self.findings), default=Effect.NOTE)
+        if strongest is Effect.REFUSE:
+            return Verdict.REFUSE
+        return Verdict.HOLD if strongest is Effect.HOLD else Verdict.SEND
+
+    @property
+    def deciding(self) -> Finding | None:
+        """The first of the strongest findings, None when nothing was found."""
+        return self.findings[0] if self.findings else None
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the decision as it stands in answers."""
+        return {
+            "verdict": str(self.verdict),
+            "findings": [finding.as_json() for finding in self.findings],
+            **self._frame(),
+        }
+
+    def _frame(self) -> dict[str, Any]:
+        return {
+            "as_of": self.as_of,
+            "read_at": self.read_at,
+            "resources": [version.as_json() for version in self.resources],
+            "policy": {"version": self.policy_version, "sha256": self.policy_sha256},
+            "rules": self.rules,
+            "message_digest": self.message_digest,
+        }
+
+    def receipt(self) -> bytes:
+        """Give the receipt: canonical JSON without contact details, texts or reasons."""
+        findings = [
+            {
+                key: value
+                for key, value in finding.as_json().items()
+                if key in ("code", "effect", "lifted", "evidence")
+            }
+            for finding in self.findings
+        ]
+        content = {"verdict": str(self.verdict), "findings": findings, **self._frame()}
+        return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+
+    def receipt_digest(self) -> str:
+        """Give the SHA-256 of the receipt, in hex."""
+        return hashlib.sha256(self.receipt()).hexdigest()
+
+
+def decide(case: Case) -> Decision:
+    """Judge a case. Pure: no clock, no network; never raises for any combination of facts."""
+    emergency = case.emergency
+    findings: list[Finding] = []
+    for each in RULES:
+        card = each.card
+        effect = card.in_emergency if emergency else card.effect
+        if effect is None:
+            continue
+        for breach in each.check(case):
+            findings.append(_finding(case, card, effect, breach))
+    findings.sort(key=_strongest_first)
+    return Decision(
+        findings=tuple(findings),
+        as_of=case.as_of.isoformat(),
+        read_at=case.record.read_at,
+        resources=tuple(sorted(set(case.record.versions), key=_version_key)),
+        policy_version=case.policy.version,
+        policy_sha256=case.policy.sha256,
+        rules=RULES_VERSION,
+        message_digest=case.message_digest,
+    )
+
+
+def _finding(case: Case, card: Card, effect: Effect, breach: Breach) -> Finding:
+    lifted = _lifted(case, card) if effect > Effect.WARN else None
+    return Finding(
+        code=card.code,
+        section=card.section,
+        effect=Effect.WARN if lifted else effect,
+        sentence=breach.sentence,
+        lifted_by=card.lifted_by,
+        lifted=lifted,
+        evidence=breach.evidence,
+        ask=breach.ask or card.ask,
+    )
+
+
+def _lifted(case: Case, card: Card) -> Lifted | None:
+    override = case.request.evidence.override
+    if Lift.OVERRIDE in card.lifted_by and override is not None and not override_faults(case):
+        approver = override.approver
+        return Lifted(by=Lift.OVERRIDE, who=(approver and approver.identifier) or "")
+    return None
+
+
+def _strongest_first(finding: Finding) -> tuple[int, str, str, str]:
+    first = finding.evidence[0] if finding.evidence else None
+    reference = "" if first is None else f"{first.reference}/{first.version_id}"
+    return -finding.effect, finding.code, reference, finding.sentence
+
+
+def _version_key(version: ResourceVersion) -> tuple[str, str, str]:
+    return version.reference, version.version_id or "", version.last_updated or ""

@@ -1,0 +1,217 @@
+"""What the record says, as frozen facts: people, contact points, Consents, gaps.
+
+Identity is a set of keys: literal references (`Patient/123`) and identifiers (`system|value`),
+so that a literal, absolute, versioned or identifier-only reference to one person compares equal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from enum import Enum, StrEnum
+
+from fhirmsg.guidance.provisions import Direction, Provision
+from fhirmsg.guidance.terms import BirthInterval, Channel, Period, ResourceVersion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """Something that could not be read or understood; the sentence holds no patient data."""
+
+    sentence: str
+    evidence: ResourceVersion | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactPoint:
+    """One telecom entry, normalised by the reader.
+
+    `value` is E.164 for telephones, an address with lower-case domain for email, the NHS number
+    for the NHS App; None when it is blank or cannot be normalised. `channels` are the channels
+    its kind of entry can carry.
+    """
+
+    value: str | None = field(default=None, repr=False)
+    channels: frozenset[Channel] = frozenset()
+    use: str | None = None
+    rank: int | None = None
+    period: Period | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatientFacts:
+    """A Patient, as far as the guidance cares.
+
+    `died` says what states the death (an element's name), None when nothing does. `replaced_by`
+    is the surviving reference, or an empty string when the server gave none.
+    """
+
+    version: ResourceVersion
+    keys: frozenset[str]
+    active: bool = True
+    died: str | None = None
+    replaced_by: str | None = None
+    restricted: bool = False
+    sensitive_labels: frozenset[str] = frozenset()
+    born: BirthInterval = field(default_factory=BirthInterval)
+    contact_points: tuple[ContactPoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelatedPersonFacts:
+    """A RelatedPerson; `patient_keys` is empty when it does not say whose relation it is."""
+
+    version: ResourceVersion
+    keys: frozenset[str]
+    patient_keys: frozenset[str]
+    active: bool = True
+    period: Period | None = None
+    contact_points: tuple[ContactPoint, ...] = ()
+
+
+class ConsentStatus(Enum):
+    """FHIR R4 Consent.status, and `UNKNOWN` for everything else."""
+
+    DRAFT = "draft"
+    PROPOSED = "proposed"
+    ACTIVE = "active"
+    REJECTED = "rejected"
+    INACTIVE = "inactive"
+    ENTERED_IN_ERROR = "entered-in-error"
+    UNKNOWN = "?"
+
+
+class Scope(Enum):
+    """FHIR R4 Consent.scope: privacy (or none), a purpose of its own, or not understood."""
+
+    PRIVACY = "patient-privacy"
+    ABSENT = ""
+    OTHER = "research, treatment or adr"
+    UNKNOWN = "?"
+
+
+class Basis(StrEnum):
+    """Ground on which a proxy acts; the first three are the guidance's."""
+
+    PARENTAL_RESPONSIBILITY = "parental responsibility"
+    BEST_INTERESTS = "best-interests decision"
+    EXPLICIT_CONSENT = "explicit consent"
+    UNLISTED = "a basis the guidance does not list"
+    UNKNOWN = "unknown"
+    RELATIONSHIP = "relationship only"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrganisationRef:
+    """An organisation a Consent names; `ods` is empty when it could not be resolved."""
+
+    ods: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsentFacts:
+    """One Consent, translated.
+
+    root: the provision tree, None when there is none.
+    policy_direction: what `policyRule` gives to an untyped root (OPTIN permit, OPTOUT deny).
+    policy_rule: true when any OPTIN, OPTOUT or similar rule is named.
+    message_marker: our category, a SNOMED or LOINC code about messages, on the Consent itself.
+    text_permission: LOINC 89057-4 is among the codes.
+    declines: a code that says a channel was declined, whatever the type of the root says.
+    disclosure: category IDSCL, IRDSCL, INFA or INFAO; access_only: INFA among them.
+    other_category: a category known to be about something else than messages.
+    flag_record: a reasonable-adjustment or flag record, which never makes a proxy.
+    grantees: identity keys of every person the grant is given to, the patient left out.
+    bases: recognised grounds, wherever they were found; unlisted: codes of those that are real
+      but not among the guidance's three.
+    performers: identity keys of `Consent.performer`; performer_related: one is a RelatedPerson.
+    refusal_purposes: purposes such as RADISSENT that say the opposite of a grant.
+    reviewed: the latest date on which somebody confirmed it.
+    unverified: the latest verification says that it was not verified.
+    altered: a modifierExtension or implicitRules whose meaning is not known.
+    """
+
+    version: ResourceVersion
+    status: ConsentStatus = ConsentStatus.ACTIVE
+    scope: Scope = Scope.PRIVACY
+    root: Provision | None = None
+    policy_direction: Direction | None = None
+    policy_rule: bool = False
+    message_marker: bool = False
+    text_permission: bool = False
+    declines: bool = False
+    disclosure: bool = False
+    access_only: bool = False
+    other_category: bool = False
+    flag_record: bool = False
+    organisations: tuple[OrganisationRef, ...] = ()
+    grantees: frozenset[str] = frozenset()
+    bases: frozenset[Basis] = frozenset()
+    unlisted: frozenset[str] = frozenset()
+    performers: frozenset[str] = frozenset()
+    performer_related: bool = False
+    refusal_purposes: bool = False
+    safety: bool = False
+    confirmed_with_patient: bool = False
+    reason_recorded: bool = False
+    reviewed: date | None = None
+    unverified: bool = False
+    altered: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AboutFacts:
+    """Something the message is about; `subject_keys` is everybody it says it concerns."""
+
+    version: ResourceVersion
+    subject_keys: frozenset[str]
+    sensitive_labels: frozenset[str] = frozenset()
+
+
+class RecipientKind(Enum):
+    """What the recipient reference points at."""
+
+    PATIENT = "Patient"
+    RELATED_PERSON = "RelatedPerson"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """Who would receive the message.
+
+    keys: the recipient's own identity. closure: the same human under every other name the record
+    gives (a second RelatedPerson with the same NHS number, the proxy's own Patient): a denial of
+    one is a denial of all, while a grant must name the recipient itself.
+    own_patient: the proxy's own Patient, own_consents the Consents on it.
+    """
+
+    kind: RecipientKind
+    reference: str
+    keys: frozenset[str]
+    closure: frozenset[str]
+    related: RelatedPersonFacts | None = None
+    own_patient: PatientFacts | None = None
+    own_consents: tuple[ConsentFacts, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatientRecord:
+    """Everything read for one decision.
+
+    `linked_consents` are those on records linked to the patient's (replaces, seealso), and
+    `linked_keys` the identities of those records.
+    `openable` is false when the record entry could not be opened. `versions` lists every
+    resource relied on. `read_at` is the instant the read began, RFC 3339.
+    """
+
+    patient: PatientFacts
+    recipient: Recipient
+    consents: tuple[ConsentFacts, ...] = ()
+    linked_consents: tuple[ConsentFacts, ...] = ()
+    linked_keys: frozenset[str] = frozenset()
+    about: tuple[AboutFacts, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    versions: tuple[ResourceVersion, ...] = ()
+    openable: bool = True
+    read_at: str = ""

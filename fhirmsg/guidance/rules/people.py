@@ -1,0 +1,169 @@
+"""The person and the record: is this a living, identified person whose record was read whole?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fhirmsg.guidance.case import Case
+from fhirmsg.guidance.consents import Kind, is_altered
+from fhirmsg.guidance.record import ConsentFacts, ConsentStatus, RecipientKind
+from fhirmsg.guidance.rule import Breach, Effect, Lift, rule
+from fhirmsg.guidance.terms import Role
+
+SECTION = "The person and the record"
+
+
+@rule(
+    code="person.mismatch",
+    section=SECTION,
+    states="Everything in the request is about one and the same patient.",
+    effect=Effect.REFUSE,
+    in_emergency=Effect.REFUSE,
+    ask=(Role.RECORDS,),
+)
+def everything_is_about_the_same_patient(case: Case) -> Iterator[Breach]:
+    recipient, patient = case.recipient, case.record.patient
+    if recipient.kind is RecipientKind.PATIENT and not recipient.keys & patient.keys:
+        yield Breach(
+            sentence="The recipient is another patient than the one the message is about.",
+            evidence=(patient.version,),
+        )
+    for about in case.record.about:
+        if not about.subject_keys & patient.keys:
+            yield Breach(
+                sentence="Something the message is said to be about belongs to another patient.",
+                evidence=(about.version,),
+            )
+
+
+@rule(
+    code="person.deceased",
+    section=SECTION,
+    states="The patient is not recorded as having died.",
+    effect=Effect.REFUSE,
+    in_emergency=Effect.REFUSE,
+    ask=(Role.RECORDS,),
+)
+def patient_is_living(case: Case) -> Iterator[Breach]:
+    patient = case.record.patient
+    if patient.died is not None:
+        yield Breach(
+            sentence=f"The patient is recorded as having died ({patient.died}).",
+            evidence=(patient.version,),
+        )
+
+
+@rule(
+    code="person.replaced",
+    section=SECTION,
+    states="The record has not been replaced by another one.",
+    effect=Effect.REFUSE,
+    in_emergency=Effect.REFUSE,
+    ask=(Role.RECORDS,),
+)
+def record_is_not_replaced(case: Case) -> Iterator[Breach]:
+    patient = case.record.patient
+    if patient.replaced_by is not None:
+        surviving = patient.replaced_by or "a record the server does not name"
+        yield Breach(
+            sentence=f"This record has been replaced by {surviving}: ask again for that one.",
+            evidence=(patient.version,),
+        )
+
+
+@rule(
+    code="person.inactive",
+    section=SECTION,
+    states="The patient's record is in active use.",
+    effect=Effect.HOLD,
+    in_emergency=Effect.HOLD,
+    lifted_by=(Lift.REVIEW, Lift.ACKNOWLEDGEMENT),
+    ask=(Role.RECORDS, Role.SENIOR),
+)
+def record_is_active(case: Case) -> Iterator[Breach]:
+    patient = case.record.patient
+    if not patient.active:
+        yield Breach(
+            sentence="The patient's record is marked as not in use, so its contact details may "
+            "not be this person's any more.",
+            evidence=(patient.version,),
+        )
+
+
+@rule(
+    code="person.restricted",
+    section=SECTION,
+    states="The record is not restricted.",
+    effect=Effect.HOLD,
+    in_emergency=Effect.HOLD,
+    lifted_by=(Lift.REVIEW, Lift.ACKNOWLEDGEMENT),
+    ask=(Role.CALDICOTT_GUARDIAN, Role.SENIOR),
+)
+def record_is_not_restricted(case: Case) -> Iterator[Breach]:
+    patient = case.record.patient
+    if patient.restricted:
+        yield Breach(
+            sentence="The patient's record is restricted. Contact details that are still on it "
+            "may be unsafe to use until somebody has confirmed them.",
+            evidence=(patient.version,),
+        )
+
+
+@rule(
+    code="read.incomplete",
+    section=SECTION,
+    states="The record was read whole, just now, and all of it was understood.",
+    effect=Effect.HOLD,
+    in_emergency=Effect.HOLD,
+    lifted_by=(Lift.ACKNOWLEDGEMENT,),
+    ask=(Role.SYSTEM,),
+)
+def record_was_read_whole(case: Case) -> Iterator[Breach]:
+    for gap in case.record.gaps:
+        yield Breach(
+            sentence=gap.sentence, evidence=() if gap.evidence is None else (gap.evidence,)
+        )
+    for consent in _consents_that_bear(case):
+        if is_altered(consent):
+            yield Breach(
+                sentence="A Consent carries a modifier that is not understood, so it may mean "
+                "something else than it seems to.",
+                evidence=(consent.version,),
+            )
+
+
+def _consents_that_bear(case: Case) -> Iterator[ConsentFacts]:
+    gone = (ConsentStatus.INACTIVE, ConsentStatus.REJECTED)
+    for consent in case.consents_with_linked:
+        kinds = case.kinds[consent.version.reference]
+        if consent.status not in gone and not kinds <= {Kind.GRANT, Kind.OTHER}:
+            yield consent
+    for consent, kinds in case.own_kinds if case.to_proxy else ():
+        if consent.status not in gone and kinds & {Kind.OBJECTION, Kind.UNCLEAR}:
+            yield consent
+
+
+@rule(
+    code="request.stale",
+    section=SECTION,
+    states="The message is still wanted at this time.",
+    effect=Effect.REFUSE,
+    in_emergency=Effect.REFUSE,
+)
+def message_is_still_wanted(case: Case) -> Iterator[Breach]:
+    limit = case.request.not_after
+    if limit is not None and case.as_of > limit:
+        yield Breach(
+            sentence="The time after which the sender did not want this message sent has passed."
+        )
+
+
+RULES = (
+    everything_is_about_the_same_patient,
+    patient_is_living,
+    record_is_not_replaced,
+    record_is_active,
+    record_is_not_restricted,
+    record_was_read_whole,
+    message_is_still_wanted,
+)

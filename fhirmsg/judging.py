@@ -1,0 +1,109 @@
+"""From a read to a decision, and from a decision to the entry that is opened on it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import replace
+from uuid import uuid4
+
+from fhirmsg import clock
+from fhirmsg.calls import Call
+from fhirmsg.guidance.case import Case
+from fhirmsg.guidance.consents import Kind
+from fhirmsg.guidance.decision import Decision, decide
+from fhirmsg.guidance.record import ConsentStatus, Gap
+from fhirmsg.ports import EntryDraft, OutboundMessage, ReadResult
+
+_TOO_OLD = "The record was read too long ago to decide on it; try again."
+_SENT_BEFORE = (
+    "It could not be looked up whether this message was sent before. This call sent nothing; try "
+    "again under the same Idempotency-Key."
+)
+_SEVERAL = (
+    "The record holds several entries for this message, or one in a state that is not understood. "
+    "A person has to look at them."
+)
+
+# Findings whose very existence could tell a proxy something.
+_TELLING = ("objection.", "override.", "sensitive.", "person.restricted", "proxy.denied")
+
+
+def judge(call: Call, read: ReadResult, *, openable: bool = True) -> tuple[Case, Decision]:
+    """Judge what was read, now. What is doubtful about the read itself becomes a gap."""
+    gaps = list(read.record.gaps)
+    if clock.elapsed_clock() - read.clock_at > call.policy.freshness_seconds:
+        gaps.append(Gap(sentence=_TOO_OLD))
+    if read.entries is None:
+        gaps.append(Gap(sentence=_SENT_BEFORE))
+    elif len(read.entries) > 1 or any(entry.status is None for entry in read.entries):
+        gaps.append(Gap(sentence=_SEVERAL))
+    case = Case(
+        request=call.request,
+        record=replace(read.record, gaps=tuple(gaps), openable=openable),
+        policy=call.policy,
+        as_of=clock.now(),
+        message_id=call.message_id,
+        message_digest=call.digest,
+    )
+    return case, decide(case)
+
+
+def draft_entry(call: Call, case: Case, decision: Decision, record_key: bytes) -> EntryDraft:
+    """Give what is written when the entry is opened, under a new attempt."""
+    point = case.contact_point
+    consent = case.grant.consent.version if case.to_proxy and case.grant else None
+    return EntryDraft(
+        message_id=call.message_id,
+        attempt=str(uuid4()),
+        attempt_at=case.as_of,
+        message_digest=call.digest,
+        content_digest=_content_digest(call, record_key),
+        patient=case.record.patient.version.reference,
+        recipient=case.recipient.reference,
+        request=call.request,
+        decision=decision,
+        contact_tail=((point.value if point else None) or "")[-3:],
+        label_restricted=needs_restricted_label(case, decision),
+        correlation_id=call.correlation_id,
+        proxy_consent=(
+            None if consent is None else f"{consent.reference}/_history/{consent.version_id}"
+        ),
+        copy_body=call.policy.record_copy,
+    )
+
+
+def _content_digest(call: Call, record_key: bytes) -> str:
+    content = call.request.content
+    text = f"{content.subject or ''}\n{content.body}"
+    return hmac.new(record_key, text.encode(), hashlib.sha256).hexdigest()
+
+
+def needs_restricted_label(case: Case, decision: Decision) -> bool:
+    """Tell whether the entry carries the confidentiality label R from its opening on.
+
+    It does when its very existence beside an objection, an override or a sensitive service could
+    tell a proxy something, and for every patient with a safety restriction or a denied person.
+    """
+    if any(finding.code.startswith(_TELLING) for finding in decision.findings):
+        return True
+    return any(
+        consent.status is ConsentStatus.ACTIVE
+        and (consent.safety or Kind.DENIAL_OF_PERSON in case.kinds[consent.version.reference])
+        for consent in case.consents
+    )
+
+
+def outbound(call: Call, case: Case) -> OutboundMessage:
+    """Give the message as the provider gets it, to the contact point of this very case."""
+    point = case.contact_point
+    content = call.request.content
+    return OutboundMessage(
+        reference=call.message_id,
+        channel=call.request.channel,
+        to=(point.value if point else None) or "",
+        body=content.body,
+        subject=content.subject,
+        platform=call.request.platform,
+        sender_name=call.policy.name,
+    )

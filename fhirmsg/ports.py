@@ -1,0 +1,255 @@
+"""What the use case needs from the outside: a record to read, a log to write, ways out.
+
+The FHIR side and the providers implement these protocols; tests put fakes in their place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum, StrEnum
+from typing import Any, Protocol
+
+from fhirmsg.clock import Deadline
+from fhirmsg.guidance.decision import Decision
+from fhirmsg.guidance.policy import LocalPolicy
+from fhirmsg.guidance.record import PatientRecord
+from fhirmsg.guidance.request import SendRequest
+from fhirmsg.guidance.terms import Channel
+
+
+class EntryStatus(StrEnum):
+    """FHIR R4 Communication.status as far as we write it (https://hl7.org/fhir/R4/communication.html)."""
+
+    IN_PROGRESS = "in-progress"
+    COMPLETED = "completed"
+    STOPPED = "stopped"
+    NOT_DONE = "not-done"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A record entry: one Communication of ours, as it stood on the server.
+
+    `resource` is the Communication itself, kept for the next version-checked update.
+    `age_seconds` is the server's own Date less its own lastUpdated, None when either is missing.
+    """
+
+    reference: str
+    version_id: str
+    status: EntryStatus | None
+    message_id: str
+    attempt: str | None
+    message_digest: str | None
+    verdict: str | None = None
+    receipt_digest: str | None = None
+    provider_id: str | None = None
+    platform: str | None = None
+    channel: str | None = None
+    sent: str | None = None
+    opened_at: str | None = None
+    last_updated: str | None = None
+    age_seconds: float | None = None
+    sender: str | None = None
+    subject: str | None = None
+    recipient: str | None = None
+    text: str | None = field(default=None, repr=False)
+    fidelity: str | None = None
+    resource: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadResult:
+    """One fresh read: the facts, and the entries already there under this message id.
+
+    `entries` is None when that look-up failed: then nobody knows whether it was sent before.
+    `clock_at` is the elapsed clock when the read was sent, for the freshness rule.
+    """
+
+    record: PatientRecord
+    entries: tuple[Entry, ...] | None
+    clock_at: float
+
+
+class RecordReader(Protocol):
+    """Reads a patient's record for one decision."""
+
+    def read(self, request: SendRequest, policy: LocalPolicy, message_id: str) -> ReadResult:
+        """Read fresh and whole.
+
+        Raises PatientNotFound, RecipientNotFound, PatientAmbiguous or RecordUnavailable.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryDraft:
+    """What is written when an entry is opened or claimed.
+
+    `patient` and `recipient` are literal references as resolved by the read. `contact_tail` is a
+    masked hint of the contact point, `label_restricted` asks for the confidentiality label R,
+    `proxy_consent` is the grant a proxy receives on (`Consent/1/_history/2`).
+    """
+
+    message_id: str
+    attempt: str
+    attempt_at: datetime
+    message_digest: str
+    content_digest: str
+    patient: str
+    recipient: str
+    request: SendRequest
+    decision: Decision
+    contact_tail: str
+    label_restricted: bool
+    correlation_id: str | None = None
+    proxy_consent: str | None = None
+    copy_body: bool = True
+
+
+class Opened(Enum):
+    """How an attempt to open or claim an entry ended."""
+
+    OURS = "ours"
+    OTHERS = "others"
+    SEVERAL = "several"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """Result of opening: `entry` is ours, or the one that was there first."""
+
+    outcome: Opened
+    entry: Entry | None = None
+
+
+class CommunicationLog(Protocol):
+    """Writes and finds the record entries. Each method makes its own retries."""
+
+    def open(self, draft: EntryDraft) -> Opening:
+        """Create the entry unless one with this message id exists."""
+        ...
+
+    def claim(self, entry: Entry, draft: EntryDraft | None, attempt: str) -> Entry | None:
+        """Take over an entry by a version-checked update; None when somebody else was faster.
+
+        With a draft the content is written anew, without one only the attempt changes.
+        """
+        ...
+
+    def settle(
+        self,
+        entry: Entry,
+        status: EntryStatus,
+        *,
+        sent: datetime | None = None,
+        provider_id: str | None = None,
+        decision: Decision | None = None,
+        overriding: SendRequest | None = None,
+    ) -> Entry | None:
+        """Record how the hand-off ended; None when that could not be written.
+
+        With `overriding`, the override in that request is written beside it as a Provenance.
+        """
+        ...
+
+    def find(self, message_id: str) -> tuple[Entry, ...]:
+        """Give every entry with this message id, read past every cache."""
+        ...
+
+    def ask_a_person(self, entry: Entry, code: str, text: str) -> None:
+        """Open a Task about this entry, unless one with this code is open already."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryPage:
+    """One page of a patient's record entries, newest first; `next` is an opaque cursor or None."""
+
+    entries: tuple[Entry, ...]
+    next: str | None = None
+
+
+class MessageHistory(Protocol):
+    """Shows what is on the record."""
+
+    def find(self, message_id: str) -> tuple[Entry, ...]:
+        """Give every entry with this message id. Raises RecordUnavailable."""
+        ...
+
+    def page(self, patient: str, *, count: int, cursor: str | None = None) -> HistoryPage:
+        """Give entries about a patient (`Patient/id`).
+
+        Raises RecordUnavailable, PatientNotFound, or CursorRefused for a cursor not given here.
+        """
+        ...
+
+
+class ProviderKind(Enum):
+    """What a provider lets us find out after a lost answer."""
+
+    REJECTS_REPEATS = "rejects a repeated reference"
+    SEARCHABLE = "searchable by reference"
+    NEITHER = "neither"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboundMessage:
+    """One message as it goes to a provider; `reference` is the message id."""
+
+    reference: str
+    channel: Channel
+    to: str = field(repr=False)
+    body: str = field(repr=False)
+    subject: str | None = field(default=None, repr=False)
+    platform: str = ""
+    sender_name: str = ""
+
+
+class Outcome(Enum):
+    """How a hand-off ended, as far as it is known."""
+
+    ACCEPTED = "accepted"
+    RETRYABLE = "surely not accepted, may be tried again"
+    REFUSED = "refused for good"
+    MAY_HAVE_LEFT = "may have left"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """A provider's answer. `reason` is a short code or status line without patient data.
+
+    `at` is the provider's own time of acceptance, where it tells one.
+    """
+
+    outcome: Outcome
+    provider_id: str | None = None
+    reason: str = ""
+    at: datetime | None = None
+
+
+class Provider(Protocol):
+    """One way out. An implementation is safe to call from several threads."""
+
+    name: str
+    kind: ProviderKind
+    settle_seconds: float
+    """Seconds after which `find` is complete for anything accepted before."""
+
+    def send(self, message: OutboundMessage, *, start_by: Deadline, deadline: Deadline) -> Receipt:
+        """Hand one message over.
+
+        The implementation checks `start_by` with its connection up, immediately before the write
+        that can make the message leave, and answers RETRYABLE when it has passed. Everything
+        ends by `deadline`. Never raises for what a network or a server does.
+        """
+        ...
+
+    def find(self, reference: str) -> Receipt | None:
+        """Tell what became of a message, None when it is surely not there (SEARCHABLE only).
+
+        Raises ProviderSilent when the provider does not answer.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""The ways out: one file for each provider, all of them behind the protocol in `fhirmsg.ports`."""

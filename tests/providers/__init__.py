@@ -1,0 +1,1 @@
+"""Tests of the ways out, against a real mail server, real files and real processes."""
