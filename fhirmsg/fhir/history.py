@@ -51,7 +51,8 @@ class FhirMessageHistory:
             entry_of(resource, answer.date)
             for each in elements(bundle.get("entry"))
             for resource in elements(each.get("resource"))
-            if resource.get("resourceType") == "Communication" and patient in _subject(resource)
+            if resource.get("resourceType") == "Communication"
+            and self._subject(resource) == patient
         )
         link = next_link(bundle)
         signed = None if link is None else str(self._signer.dumps([patient, link]))
