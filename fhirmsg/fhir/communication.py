@@ -236,7 +236,11 @@ def override_provenance(target: str, request: SendRequest, recorded: datetime) -
         "entity": [
             {
                 "role": "source",
-                "what": {"reference": f"{each.reference}/_history/{each.version_id}"},
+                # HAPI strips the version off a reference here, so it is said in words too.
+                "what": {
+                    "reference": f"{each.reference}/_history/{each.version_id}",
+                    "display": f"{each.reference}, version {each.version_id}",
+                },
             }
             for each in override.objections
         ],

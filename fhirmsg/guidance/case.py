@@ -65,6 +65,13 @@ def _age_key(version: ResourceVersion) -> tuple[int, str]:
     return (int(number) if number.isdecimal() else -1, version.last_updated or "")
 
 
+def _is_same_service(one: str, other: str) -> bool:
+    """Compare two `system|code`; a bare code is the same under any system."""
+    if "|" in one and "|" in other:
+        return one == other
+    return one.rpartition("|")[2] == other.rpartition("|")[2]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Denial:
     """A Consent that bars the proxy, surely, perhaps, or once it is confirmed."""
@@ -153,7 +160,7 @@ class Case:
         }
         permits = frozenset({purpose, "ETREAT"} if self.emergency else {purpose})
         code = self.request.service.code
-        topics = frozenset() if code is None else frozenset({code, code.rpartition("|")[2]})
+        topics = frozenset() if code is None else frozenset({code})
         return tuple(
             Query(
                 now=self.as_of,
@@ -299,9 +306,8 @@ class Case:
     def service_is_plain(self) -> bool:
         """Whether nothing says or suggests that the service is a sensitive one."""
         code = self.request.service.code
-        listed = code is not None and (
-            code in self.policy.sensitive_services
-            or any(token.rpartition("|")[2] == code for token in self.policy.sensitive_services)
+        listed = code is not None and any(
+            _is_same_service(code, each) for each in self.policy.sensitive_services
         )
         labelled = self.record.patient.sensitive_labels or any(
             about.sensitive_labels for about in self.record.about

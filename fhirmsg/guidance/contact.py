@@ -27,7 +27,7 @@ def is_usable(point: ContactPoint, channel: Channel, now: datetime) -> bool:
 def _order(point: ContactPoint) -> tuple[float, int, float, str]:
     rank = float("inf") if point.rank is None else float(point.rank)
     start = point.period.start if point.period is not None else None
-    newest_first = 0.0 if start is None else -start.timestamp()
+    newest_first = float("inf") if start is None else -start.timestamp()
     return rank, _USES.get(point.use or "", len(_USES)), newest_first, point.value or ""
 
 

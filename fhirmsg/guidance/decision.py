@@ -99,9 +99,9 @@ def decide(case: Case) -> Decision:
             continue
         for breach in each.check(case):
             findings.append(_finding(case, card, effect, breach))
-    findings.sort(key=_strongest_first)
     return Decision(
-        findings=tuple(findings),
+        # What was read twice is said once.
+        findings=tuple(sorted(dict.fromkeys(findings), key=_strongest_first)),
         as_of=case.as_of.isoformat(),
         read_at=case.record.read_at,
         resources=tuple(sorted(set(case.record.versions), key=_version_key)),

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.consents import Says
-from fhirmsg.guidance.request import Override, says_something
+from fhirmsg.guidance.request import Override, as_read, says_something
 from fhirmsg.guidance.terms import Person
 
 # Clocks of the caller and of this host may differ by this much.
@@ -27,8 +27,7 @@ def is_named(person: Person | None) -> bool:
 
 def same_role(role: str | None, roles: frozenset[str]) -> bool:
     """Tell whether a role is one of these, whatever its letter case and spacing."""
-    wanted = " ".join((role or "").split()).casefold()
-    return any(wanted == " ".join(known.split()).casefold() for known in roles)
+    return as_read(role) in map(as_read, roles)
 
 
 def override_faults(case: Case) -> tuple[str, ...]:
@@ -62,15 +61,8 @@ def _faults_of_approver(case: Case, override: Override) -> Iterator[str]:
         return
     if not same_role(approver.role, case.policy.approve_overrides):
         yield "the approver's role may not approve overrides under the organisation's policy"
-    if _same_person(approver, case.request.requester):
+    if as_read(approver.identifier) == as_read(case.request.requester.identifier):
         yield "the approver is the person who asks for the message"
-
-
-def _same_person(one: Person, other: Person) -> bool:
-    def plain(text: str | None) -> str:
-        return " ".join((text or "").split()).casefold()
-
-    return plain(one.identifier) == plain(other.identifier)
 
 
 def _faults_of_time(case: Case, override: Override) -> Iterator[str]:
@@ -101,6 +93,8 @@ def _faults_of_binding(case: Case, override: Override) -> Iterator[str]:
         yield "there is no objection for it to override"
     elif cited != in_force or len(cited) != len(override.objections):
         yield "the objections and versions it cites are not those in force"
+    elif not all(says_something(version) for _, version in in_force):
+        yield "an objection has no version on the server, so nothing can be bound to it"
     unexplained = any(
         not reading.consent.reason_recorded for reading in case.readings_that(Says.ACTIVE)
     )

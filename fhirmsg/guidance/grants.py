@@ -94,18 +94,14 @@ def basis_of(consent: ConsentFacts, born: BirthInterval, day: date) -> Basis | N
 
     Parental responsibility counts only while the patient is certainly under 16.
     """
-    real = sorted(consent.bases - {Basis.UNKNOWN, Basis.RELATIONSHIP})
-    if Basis.UNKNOWN in consent.bases:
-        return Basis.UNKNOWN
-    if Basis.PARENTAL_RESPONSIBILITY in real and not _certainly_under_limit(born, day):
-        real.remove(Basis.PARENTAL_RESPONSIBILITY)
-        if not real:
+    grounds = set(consent.bases)
+    if Basis.PARENTAL_RESPONSIBILITY in grounds and not _certainly_under_limit(born, day):
+        grounds.remove(Basis.PARENTAL_RESPONSIBILITY)
+        if not grounds - {Basis.UNKNOWN, Basis.RELATIONSHIP}:
             return None
-    if real:
-        return real[0]
-    if Basis.RELATIONSHIP in consent.bases:
-        return None
-    return Basis.UNKNOWN
+    if Basis.UNKNOWN in grounds or not grounds:
+        return Basis.UNKNOWN
+    return min(grounds - {Basis.RELATIONSHIP}, default=None)
 
 
 def _certainly_under_limit(born: BirthInterval, day: date) -> bool:
@@ -168,7 +164,7 @@ def _flaws_of_basis(
             sentence="The Consent does not say, in a code that is understood, on what ground "
             "the proxy acts.",
         )
-    if basis is Basis.UNLISTED and not (
+    if Basis.UNLISTED in consent.bases and not (
         consent.unlisted and consent.unlisted <= policy.accept_unlisted_bases
     ):
         yield Flaw(
@@ -176,7 +172,7 @@ def _flaws_of_basis(
             sentence="The proxy acts on a ground that is real but is not one of the three the "
             "guidance lists, and the organisation's policy does not accept it.",
         )
-    if basis is Basis.PARENTAL_RESPONSIBILITY:
+    if Basis.PARENTAL_RESPONSIBILITY in consent.bases and _certainly_under_limit(born, day):
         due = review_due(policy.parental_review_ages, born, day)
         if due is not None and (consent.reviewed is None or consent.reviewed < due):
             yield Flaw(

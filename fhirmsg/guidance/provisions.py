@@ -123,7 +123,7 @@ class Query:
     """One question put to a tree: may this message reach this recipient on this channel now?
 
     `purposes_permit` and `purposes_deny` are v3 ActReason codes; `topics` the service, as
-    `system|code` and bare code. `channel` None stands for some channel nobody has named.
+    the request gives it. `channel` None stands for some channel nobody has named.
     """
 
     now: datetime

@@ -8,26 +8,36 @@ from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 from fhirmsg.guidance.terms import Channel, Declared, Occasion, Person, Purpose
 
-# Characters that print as nothing: text made of them alone has not been written by anybody.
-_INVISIBLE = dict.fromkeys(
-    [
-        *(0x00AD, 0x034F, 0x061C, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180E),
-        *(0x2800, 0x3164, 0xFEFF, 0xFFA0),
-        *range(0x200B, 0x2010),
-        *range(0x202A, 0x202F),
-        *range(0x2060, 0x2070),
-    ]
-)
+# Letters and a symbol that print as nothing.
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+
+
+def _is_visible(character: str) -> bool:
+    # Controls, separators, and marks without a letter to stand on are seen by nobody.
+    return unicodedata.category(character)[0] not in "CMZ" and character not in _BLANK
 
 
 def says_something(text: str | None) -> bool:
     """Tell whether a text has any visible character in it."""
-    return text is not None and bool(text.translate(_INVISIBLE).strip())
+    return text is not None and any(map(_is_visible, text))
+
+
+def as_read(text: str | None) -> str:
+    """Give a text as its reader takes it, to compare names, roles and identifiers.
+
+    Letter case, spacing, width and invisible characters make no difference.
+    """
+    seen = (
+        character if _is_visible(character) else " " * character.isspace()
+        for character in unicodedata.normalize("NFKC", text or "")
+    )
+    return " ".join("".join(seen).split()).casefold()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

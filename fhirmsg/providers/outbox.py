@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from fhirmsg.clock import Deadline, now
-from fhirmsg.errors import SettingsError
+from fhirmsg.errors import ProviderSilent, SettingsError
 from fhirmsg.guidance.terms import Channel
 from fhirmsg.ports import OutboundMessage, Outcome, ProviderKind, Receipt
 
@@ -78,6 +78,7 @@ class Outbox:
 
     def send(self, message: OutboundMessage, *, start_by: Deadline, deadline: Deadline) -> Receipt:
         """Keep one message; the provider id is `outbox-` and the number it was kept under."""
+        kept_at = now()
         row = (
             message.reference,
             message.channel.value,
@@ -85,7 +86,7 @@ class Outbox:
             message.subject,
             message.body,
             message.platform,
-            now().isoformat(),
+            kept_at.isoformat(),
         )
         committing = False
         try:
@@ -102,23 +103,31 @@ class Outbox:
             # Before the commit nothing is kept; a commit that failed may have been written.
             outcome = Outcome.MAY_HAVE_LEFT if committing else Outcome.RETRYABLE
             return Receipt(outcome=outcome, reason="outbox-unavailable")
-        return Receipt(outcome=Outcome.ACCEPTED, provider_id=f"outbox-{number}")
+        return Receipt(outcome=Outcome.ACCEPTED, provider_id=f"outbox-{number}", at=kept_at)
 
     def find(self, reference: str) -> Receipt | None:
         """Tell whether a message with this reference was kept, None when surely not.
 
-        When the file could not be asked the outcome is MAY_HAVE_LEFT: that is not a no.
+        Raises ProviderSilent when the file could not be asked: that is not a no.
         """
         try:
             with self._turn(_PATIENCE_SECONDS) as database:
                 found = database.execute(
-                    "SELECT min(id) FROM message WHERE reference = ?", (reference,)
-                ).fetchone()[0]
-        except (sqlite3.Error, TimeoutError, UnicodeEncodeError):
-            return Receipt(outcome=Outcome.MAY_HAVE_LEFT, reason="outbox-unavailable")
+                    "SELECT id, kept_at FROM message WHERE reference = ? ORDER BY id LIMIT 1",
+                    (reference,),
+                ).fetchone()
+        except (sqlite3.Error, TimeoutError) as error:
+            raise ProviderSilent(
+                f"The outbox could not be read ({type(error).__name__}), so nobody knows whether"
+                " the message was kept. Ask again later."
+            ) from error
         if found is None:
             return None
-        return Receipt(outcome=Outcome.ACCEPTED, provider_id=f"outbox-{found}")
+        return Receipt(
+            outcome=Outcome.ACCEPTED,
+            provider_id=f"outbox-{found[0]}",
+            at=datetime.fromisoformat(found[1]),
+        )
 
     def messages(self) -> list[KeptMessage]:
         """Give everything kept, oldest first; raises sqlite3.Error or TimeoutError."""

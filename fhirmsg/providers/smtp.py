@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from fhirmsg.clock import Deadline
-from fhirmsg.errors import SettingsError
+from fhirmsg.errors import ProviderSilent, SettingsError
 from fhirmsg.guidance.terms import Channel
 from fhirmsg.ports import OutboundMessage, Outcome, ProviderKind, Receipt
 from fhirmsg.providers.smtp_conversation import Conversation, Garbled
@@ -139,8 +139,11 @@ class SmtpProvider:
         return receipt
 
     def find(self, reference: str) -> Receipt | None:
-        """Answer that nobody can know: a mail server is not searchable, and None would be a no."""
-        return Receipt(outcome=Outcome.MAY_HAVE_LEFT, reason="not-searchable")
+        """Raise ProviderSilent: a mail server cannot be asked, and None would be read as a no."""
+        raise ProviderSilent(
+            "A mail server cannot be asked what became of a message, so nobody knows whether it"
+            " left. Let a person look, and do not send it again unseen."
+        )
 
     def _introduced(self, conversation: Conversation) -> Receipt | None:
         """Connect, encrypt and log in; a receipt says that it went no further."""

@@ -48,13 +48,13 @@ class Conversation(smtplib.SMTP):
             self.close()
             try:
                 self.sock = socket.socket(family, kind, protocol)
+                # The dot will follow in a packet of its own; Nagle's algorithm would delay it.
+                self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self.sock.settimeout(self._left(connect_timeout))
                 self.sock.connect(address)
             except OSError as error:
                 out_of_time = isinstance(error, TimeoutError)
                 continue
-            # The dot follows in a packet of its own, which Nagle's algorithm would hold back.
-            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             here = self.sock.getsockname()[0].partition("%")[0]
             self.local_hostname = f"[IPv6:{here}]" if ":" in here else f"[{here}]"
             return

@@ -44,13 +44,18 @@ class Query:
     def sql(self) -> Condition:
         """The statement that gives the keys of all matches in order."""
         where = "".join(f" AND {condition}" for condition, _ in self.where)
-        order = ", ".join([*(term for term, _ in self.order), "r.pk"])
+        order = ", ".join([*(term for term, _ in self.order), self._last_resort()])
         # The plus keeps SQLite from walking all resources of the type when a filter names few.
         of_type = "+r.type = ?" if self.indexed else "r.type = ?"
         values = [value for _, values in (*self.where, *self.order) for value in values]
         # Every piece of the text is one of ours; what the caller wrote is among the values.
         sql = f"SELECT r.pk FROM resource r WHERE {of_type} AND r.live{where} ORDER BY {order}"  # noqa: S608
         return sql, [self.type, *values]
+
+    def _last_resort(self) -> str:
+        # What changed in one millisecond is shown newest first too, where that was asked for.
+        newest_first = self.order and self.order[0][0] == "r.updated DESC"
+        return "r.pk DESC" if newest_first else "r.pk"
 
 
 def query_of(resource_type: str, query_string: str) -> Query:

@@ -11,7 +11,6 @@ server that gets slower slows both.
 
 from __future__ import annotations
 
-import json
 import statistics
 import subprocess
 import sys
@@ -90,54 +89,69 @@ def put_patient(base: str) -> None:
     ).raise_for_status()
 
 
-def bare_calls(session: requests.Session, base: str) -> None:
-    """Make the calls of one send and nothing else: read, open, read again, complete."""
-    identifier = f"https://fhirmsg.example/Id/message|{uuid4()}"
-    batch = {
-        "resourceType": "Bundle",
-        "type": "batch",
-        "entry": [
-            {"request": {"method": "GET", "url": url}}
-            for url in (
-                "Patient/bench-a",
-                "Consent?patient=Patient/bench-a&_count=100&_total=accurate",
-                "RelatedPerson?patient=Patient/bench-a&_count=100&_total=accurate",
-                f"Communication?identifier={requests.utils.quote(identifier, safe='')}",
-            )
-        ],
-    }
-    entry = {
-        "resourceType": "Communication",
-        "identifier": [
-            {"system": identifier.partition("|")[0], "value": identifier.partition("|")[2]}
-        ],
-        "status": "in-progress",
-        "subject": {"reference": "Patient/bench-a"},
-        "recipient": [{"reference": "Patient/bench-a"}],
-        "payload": [{"contentString": "A text of the usual length, about an appointment."}],
-    }
-    fresh = {**FHIR, "Cache-Control": "no-cache"}
-    whole = {**FHIR, "Prefer": "return=representation"}
-    json.loads(session.post(base, json=batch, headers=fresh, timeout=30).content)
-    once = {**whole, "If-None-Exist": f"identifier={requests.utils.quote(identifier, safe='')}"}
-    opened = json.loads(
-        session.post(f"{base}/Communication", json=entry, headers=once, timeout=30).content
-    )
-    json.loads(session.post(base, json=batch, headers=fresh, timeout=30).content)
-    done = {**opened, "status": "completed"}
-    url = f"{base}/Communication/{opened['id']}"
-    match = {**whole, "If-Match": f'W/"{opened["meta"]["versionId"]}"'}
-    session.put(url, json=done, headers=match, timeout=30).raise_for_status()
+class BareCalls:
+    """The calls of one send and nothing else: read, open, read again, complete.
+
+    The bodies are those of a real send, prepared beforehand, with an identifier of their own.
+    """
+
+    def __init__(self, base: str, messenger: Messenger) -> None:
+        """Take the bodies from a send that is made for the purpose."""
+        self.base, self.session = base, make_session()
+        answer = messenger.send(a_call(str(uuid4())))
+        url = f"{base}/{answer.communication}"
+        self.done = self.session.get(url, headers=FHIR, timeout=30).json()
+        del self.done["meta"]
+        late = ("delivery", "provider-id")
+        self.opened = {
+            **{name: value for name, value in self.done.items() if name not in ("id", "sent")},
+            "status": "in-progress",
+            "extension": [
+                each for each in self.done["extension"] if not each["url"].endswith(late)
+            ],
+        }
+
+    def make(self, number: str) -> None:
+        """Make them once, under a new identifier."""
+        session, base = self.session, self.base
+        system = self.opened["identifier"][0]["system"]
+        own = [{"system": system, "value": number}]
+        token = requests.utils.quote(f"{system}|{number}", safe="")
+        batch = {
+            "resourceType": "Bundle",
+            "type": "batch",
+            "entry": [
+                {"request": {"method": "GET", "url": url}}
+                for url in (
+                    "Patient/bench-a",
+                    "Consent?patient=Patient/bench-a&_count=100&_total=accurate",
+                    "RelatedPerson?patient=Patient/bench-a&_count=100&_total=accurate",
+                    f"Communication?identifier={token}",
+                )
+            ],
+        }
+        fresh = {**FHIR, "Cache-Control": "no-cache"}
+        whole = {**FHIR, "Prefer": "return=representation"}
+        once = {**whole, "If-None-Exist": f"identifier={token}"}
+        session.post(base, json=batch, headers=fresh, timeout=30).json()
+        body = {**self.opened, "identifier": own}
+        opened = session.post(f"{base}/Communication", json=body, headers=once, timeout=30).json()
+        session.post(base, json=batch, headers=fresh, timeout=30).json()
+        match = {**whole, "If-Match": f'W/"{opened["meta"]["versionId"]}"'}
+        body = {**self.done, "identifier": own, "id": opened["id"]}
+        url = f"{base}/Communication/{opened['id']}"
+        session.put(url, json=body, headers=match, timeout=30).raise_for_status()
 
 
 def beside_bare_calls(base: str) -> None:
     """Alternate sends and bare calls; print medians and their ratio."""
     put_patient(base)
-    messenger, session = a_messenger(base), make_session()
+    messenger = a_messenger(base)
+    calls = BareCalls(base, messenger)
     sends, bare = [], []
     for number in range(ROUNDS + 30):
         begin = time.perf_counter()
-        bare_calls(session, base)
+        calls.make(str(uuid4()))
         middle = time.perf_counter()
         answer = messenger.send(a_call(f"{base} {number} {uuid4()}"))
         end = time.perf_counter()

@@ -11,9 +11,7 @@ from fhirmsg.guidance.provisions import Answer, Direction, Provision
 from fhirmsg.guidance.record import Basis, ConsentFacts, ConsentStatus, Scope
 from fhirmsg.guidance.terms import BirthInterval, Channel, Match, Period
 from tests.builders import (
-    AMARA,
     BEN_KEYS,
-    OURS,
     THEIRS,
     TODAY,
     a_child,
@@ -24,7 +22,6 @@ from tests.builders import (
     a_person,
     a_policy,
     a_proxy_case,
-    a_related_person,
     an_organisation,
     bens_own_record,
     born,
@@ -332,11 +329,3 @@ def test_every_flaw_has_effects() -> None:
         root=untyped(actors=(a_person(BEN_KEYS),), purposes=(None,)),
     )
     assert set(flaws_of(worst, patient=a_child(14))) <= FLAW_EFFECTS.keys()
-
-
-def test_a_grant_by_a_relation_of_another_patient_helps_nobody() -> None:
-    stranger = a_related_person(patient_keys=frozenset({"Patient/other"}))
-    codes = {each for each in a_proxy_case(a_grant(), related=stranger).kinds}
-    assert codes == {"Consent/grant"}
-    assert AMARA not in stranger.patient_keys
-    assert OURS != THEIRS

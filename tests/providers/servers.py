@@ -10,6 +10,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from email.message import EmailMessage
 from pathlib import Path
@@ -112,7 +113,8 @@ DEFAULTS: dict[str, Answer] = {
 
 
 def drop(connection: socket.socket) -> bool:
-    """Reset the connection."""
+    """Reset the connection, once the other side has surely seen it come up."""
+    time.sleep(0.05)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     return True
 
@@ -120,8 +122,11 @@ def drop(connection: socket.socket) -> bool:
 class ScriptedServer:
     """Says `answers` in place of the defaults; keeps what it heard and what came whole."""
 
-    def __init__(self, answers: Mapping[str, Answer]) -> None:
-        self._answers = {**DEFAULTS, **answers}
+    def __init__(self, answers: Mapping[str, Answer | str]) -> None:
+        self._answers = {
+            stage: getattr(self, answer) if isinstance(answer, str) else answer
+            for stage, answer in {**DEFAULTS, **answers}.items()
+        }
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._serve)]
@@ -150,17 +155,13 @@ class ScriptedServer:
     def _converse(self, connection: socket.socket, lines: Any) -> None:
         stage = "greeting"
         while not self._answer(stage, connection):
-            # From the answer to DATA on, what comes is content up to the dot.
-            if stage == "DATA" and "content begins" in self._answers:
-                self._answer("content begins", connection)
+            if stage == "DATA" and "content_begins" in self._answers:
+                self._answer("content_begins", connection)
                 return
-            if stage == "DATA":
-                content = b""
-                while not content.endswith(b"\r\n.\r\n"):
-                    line = lines.readline()
-                    if not line:
-                        return
-                    content += line
+            if stage == "DATA" and not self._refuses_data():
+                content = self._content(lines)
+                if content is None:
+                    return
                 self.contents.append(content)
                 stage = "content"
                 continue
@@ -169,6 +170,21 @@ class ScriptedServer:
                 return
             self.heard.append(command.strip())
             stage = command.split()[0].upper()
+
+    def _refuses_data(self) -> bool:
+        answer = self._answers["DATA"]
+        return isinstance(answer, bytes) and answer[:1] in b"45"
+
+    @staticmethod
+    def _content(lines: Any) -> bytes | None:
+        """All up to the final dot, None when the connection ends before it."""
+        content = b""
+        while not content.endswith(b"\r\n.\r\n"):
+            line = lines.readline()
+            if not line:
+                return None
+            content += line
+        return content
 
     def _answer(self, stage: str, connection: socket.socket) -> bool:
         answer = self._answers.get(stage, b"500 what?\r\n")
@@ -192,9 +208,9 @@ class ScriptedServer:
 
 
 def scripted(**answers: Answer | str) -> ScriptedServer:
-    """A scripted server; "stall" and "drip" stand for its methods, `content_begins` for the words."""
-    server = ScriptedServer({})
-    for stage, answer in answers.items():
-        said = getattr(server, answer) if isinstance(answer, str) else answer
-        server._answers[stage.replace("_", " ")] = said
-    return server
+    """A scripted server with `answers` in place of the defaults.
+
+    A key is a stage; `content_begins` comes before any of the content is read. The words "stall"
+    and "drip" stand for the methods of that name.
+    """
+    return ScriptedServer(answers)

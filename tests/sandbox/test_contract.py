@@ -7,6 +7,7 @@ so that each difference is written down once and nobody is surprised by it.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -633,6 +634,7 @@ def test_the_roles_of_staff_are_found(server: Server) -> None:
 def test_what_changed_lately_is_found_newest_first(server: Server) -> None:
     server.has(a_patient("old"))
     server.has(a_patient("new"))
+    time.sleep(0.01)  # another millisecond for certain
     server.has(a_patient("old", gender="male"))
     assert server.found("/Patient?_lastUpdated=ge2020-01-01&_sort=-_lastUpdated") == ["old", "new"]
     assert server.found("/Patient?_lastUpdated=gt2020&_sort=_lastUpdated") == ["new", "old"]

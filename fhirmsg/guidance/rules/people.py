@@ -149,6 +149,7 @@ def _consents_that_bear(case: Case) -> Iterator[ConsentFacts]:
     states="The message is still wanted at this time.",
     effect=Effect.REFUSE,
     in_emergency=Effect.REFUSE,
+    ask=(Role.SENIOR,),
 )
 def message_is_still_wanted(case: Case) -> Iterator[Breach]:
     limit = case.request.not_after

@@ -32,7 +32,9 @@ def individual_was_asked(case: Case) -> Iterator[Breach]:
         )
         + "and the message would tell a proxy of it, however plain its words. Ask the patient "
         "first.",
-        evidence=tuple(about.version for about in case.record.about if about.sensitive_labels),
+        evidence=tuple(
+            dict.fromkeys(about.version for about in case.record.about if about.sensitive_labels)
+        ),
     )
 
 

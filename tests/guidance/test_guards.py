@@ -1,0 +1,167 @@
+"""What must hold of the rules as a whole, whoever writes the next one."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+import fhirmsg.guidance
+from fhirmsg.guidance.grants import FLAW_EFFECTS
+from fhirmsg.guidance.rule import Card, Effect
+from fhirmsg.guidance.rules import HEADINGS, RULES
+
+CARDS = [each.card for each in RULES]
+CORE = Path(fhirmsg.guidance.__file__).parent
+MODULES = sorted(CORE.rglob("*.py"))
+every_card = pytest.mark.parametrize("card", CARDS, ids=lambda card: card.code)
+
+
+def imported_by(module: Path) -> set[str]:
+    """Give the full names of the modules a file imports."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add("." * node.level + (node.module or ""))
+    return names
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(CORE)))
+def test_the_guidance_imports_itself_and_the_standard_library_alone(module: Path) -> None:
+    foreign = {
+        name
+        for name in imported_by(module)
+        if not name.startswith("fhirmsg.guidance")
+        and name.partition(".")[0] not in sys.stdlib_module_names
+    }
+    assert foreign == set()
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(CORE)))
+def test_the_guidance_reads_no_clock_no_network_and_no_file(module: Path) -> None:
+    outward = {"os", "io", "pathlib", "socket", "urllib", "http", "time", "random", "subprocess"}
+    assert {name.partition(".")[0] for name in imported_by(module)} & outward == set()
+    called = {
+        node.func.attr
+        for node in ast.walk(ast.parse(module.read_text("utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    }
+    assert called & {"now", "utcnow", "today"} == set()
+
+
+def test_every_code_has_one_card() -> None:
+    codes = [card.code for card in CARDS]
+    assert sorted(codes) == sorted(set(codes))
+
+
+@every_card
+def test_every_section_is_a_heading(card: Card) -> None:
+    assert card.section in HEADINGS
+
+
+def test_rules_come_in_the_order_of_the_page() -> None:
+    places = [HEADINGS.index(card.section) for card in CARDS]
+    assert places == sorted(places)
+
+
+@every_card
+def test_a_final_refusal_has_no_lift(card: Card) -> None:
+    both = card.effect is card.in_emergency is Effect.REFUSE
+    assert card.is_final == (both and not card.lifted_by)
+
+
+FINAL = {
+    "person.mismatch",
+    "person.deceased",
+    "person.replaced",
+    "request.stale",
+    "scope.recipient",
+    "scope.not-care",
+    "proxy.link",
+    "proxy.inactive",
+    "proxy.denied",
+    "contact.none",
+    "objection.safety",
+}
+
+
+def test_these_refusals_are_final_and_no_others() -> None:
+    assert {card.code for card in CARDS if card.is_final} == FINAL
+
+
+@every_card
+def test_an_emergency_never_makes_a_finding_worse(card: Card) -> None:
+    if not card.code.startswith("emergency."):
+        assert card.in_emergency is not None
+        assert card.in_emergency <= card.effect
+
+
+@every_card
+def test_every_hold_and_refusal_names_somebody_to_ask(card: Card) -> None:
+    if card.effect >= Effect.HOLD:
+        assert card.ask
+
+
+@every_card
+def test_a_lift_belongs_to_what_stops_a_message(card: Card) -> None:
+    if card.lifted_by:
+        assert card.effect >= Effect.HOLD
+
+
+@every_card
+def test_every_card_states_its_rule_in_a_sentence(card: Card) -> None:
+    assert card.states.endswith(".")
+    assert card.states[0].isupper()
+
+
+@pytest.mark.parametrize("code", FLAW_EFFECTS)
+def test_the_effects_by_which_grants_are_compared_are_those_of_their_cards(code: str) -> None:
+    (card,) = (card for card in CARDS if card.code == code)
+    assert (card.effect, card.in_emergency) == FLAW_EFFECTS[code]
+
+
+# The table that the rules follow: effect, effect in an emergency, what lifts it.
+EXPECTED = {
+    "person.mismatch": "refuse refuse",
+    "person.deceased": "refuse refuse",
+    "person.replaced": "refuse refuse",
+    "person.inactive": "hold hold review acknowledgement",
+    "person.restricted": "hold hold review acknowledgement",
+    "read.incomplete": "hold hold acknowledgement",
+    "request.stale": "refuse refuse",
+    "scope.recipient": "refuse refuse",
+    "scope.not-care": "refuse refuse",
+    "scope.research": "hold hold review",
+    "record.unavailable": "hold warn",
+    "proxy.link": "refuse refuse",
+    "proxy.inactive": "refuse refuse",
+    "proxy.denied": "refuse refuse",
+    "proxy.no-basis": "refuse hold acknowledgement",
+    "proxy.unclear": "hold hold review acknowledgement",
+    "proxy.unknown-basis": "hold hold review acknowledgement",
+    "proxy.unlisted-basis": "hold warn review",
+    "proxy.age-review": "hold warn review",
+    "proxy.scope": "hold warn review",
+    "sensitive.proxy": "hold hold individual-check review acknowledgement",
+    "contact.none": "refuse refuse",
+    "objection.active": "refuse refuse override acknowledgement",
+    "objection.pending": "hold warn review",
+    "objection.unclear": "hold warn review",
+    "objection.other-organisation": "note note",
+    "override.invalid": "note note",
+    "objection.safety": "refuse refuse",
+    "objection.safety-by-proxy": "hold hold review acknowledgement",
+    "platform.unapproved": "refuse warn",
+}
+
+
+def test_every_card_has_the_effects_and_lifts_of_the_table() -> None:
+    def row(card: Card) -> str:
+        assert card.in_emergency is not None
+        return " ".join([card.effect.word, card.in_emergency.word, *card.lifted_by])
+
+    assert {card.code: row(card) for card in CARDS} == EXPECTED

@@ -1,0 +1,48 @@
+"""Sixteen callers, one Idempotency-Key, two serving processes, one message: on a real HAPI."""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.serving import serving, write_settings
+from tests.world import a_patient_resource, communications, put
+
+pytestmark = pytest.mark.hapi
+
+ROUNDS = 50
+CALLERS = 16
+
+
+def test_one_key_sent_sixteen_times_at_once_leaves_as_one_message(
+    hapi: str, tmp_path: Path
+) -> None:
+    put(hapi, a_patient_resource())
+    environment = write_settings(tmp_path, hapi)
+    statuses: Counter[int] = Counter()
+    with (
+        serving(environment) as one,
+        serving(environment) as other,
+        ThreadPoolExecutor(CALLERS) as pool,
+    ):
+        for number in range(ROUNDS):
+            key = f"round {number}"
+            answers = list(
+                pool.map(lambda caller, key=key: (one, other)[caller % 2].send(key), range(CALLERS))
+            )
+            codes = Counter(answer.status_code for answer in answers)
+            assert codes[201] == 1, (number, codes, [answer.text for answer in answers])
+            assert set(codes) <= {200, 201, 409}, (number, codes)
+            assert all(answer.json()["replayed"] for answer in answers if answer.status_code == 200)
+            statuses += codes
+        kept = [message.reference for message in one.outbox()]
+    entries = communications(hapi)
+
+    assert len(kept) == len(set(kept)) == ROUNDS
+    assert len(entries) == ROUNDS
+    assert {entry["status"] for entry in entries} == {"completed"}
+    assert {entry["identifier"][0]["value"] for entry in entries} == set(kept)
+    print(f"answers over {ROUNDS} rounds: {dict(statuses)}")
