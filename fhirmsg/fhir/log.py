@@ -170,7 +170,7 @@ class FhirCommunicationLog:
         post = {"method": "POST", "url": "Provenance"}
         try:
             entries = [
-                {"resource": validated(resource), "request": put},
+                {"resource": validated(resource, known=current.resource), "request": put},
                 {"resource": validated(provenance), "request": post},
             ]
             outer, inner = self._client.transaction(entries)
@@ -183,7 +183,9 @@ class FhirCommunicationLog:
 
     def _put(self, resource: Resource, current: Entry) -> Entry | None:
         try:
-            answer = self._client.update(validated(resource), version_id=current.version_id)
+            answer = self._client.update(
+                validated(resource, known=current.resource), version_id=current.version_id
+            )
         except (RecordUnavailable, InvalidResource) as error:
             log.warning("update failed", extra={"kind": type(error).__name__})
             return None

@@ -39,11 +39,15 @@ def _model(kind: str) -> Any:
     return getattr(import_module(f"fhir.resources.R4B.{module}"), name)
 
 
-def validated(resource: Resource) -> Resource:
-    """Give the resource back, unchanged, if it is valid. Raises InvalidResource without values."""
+def validated(resource: Resource, *, known: Resource | None = None) -> Resource:
+    """Give the resource back, unchanged, if it is valid. Raises InvalidResource without values.
+
+    `known` is a version of it that was valid already: then only what differs is looked at, which
+    is most of the cost of an update that changes a status and two extensions.
+    """
     kind = resource["resourceType"]
     try:
-        _model(kind).model_validate(resource)
+        _model(kind).model_validate(_difference(resource, known) if known else resource)
     except ValueError as error:
         details: list[dict[str, Any]] = getattr(error, "errors", list)()
         paths = sorted({".".join(str(step) for step in each.get("loc", ())) for each in details})
@@ -54,6 +58,20 @@ def validated(resource: Resource) -> Resource:
     if "priority" in resource and resource["priority"] not in _PRIORITIES:
         raise InvalidResource(f"{kind}: priority")
     return resource
+
+
+def _difference(resource: Resource, known: Resource) -> Resource:
+    """Give the elements that differ, of a list the members that are new; status and type stay."""
+    changed: Resource = {}
+    for name, value in resource.items():
+        before = known.get(name)
+        if isinstance(value, list) and isinstance(before, list):
+            new = [each for each in value if each not in before]
+            if new:
+                changed[name] = new
+        elif value != before or name in ("resourceType", "status"):
+            changed[name] = value
+    return changed
 
 
 def warm_up() -> None:
