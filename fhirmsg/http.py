@@ -31,11 +31,20 @@ class DeadlinePassed(requests.exceptions.Timeout):
 class _Exchange:
     """One call under the watch: whichever socket it uses is shut when time is up."""
 
-    def __init__(self) -> None:
+    def __init__(self, until: float) -> None:
+        self._until = until
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._over = False
         self.expired = False
+
+    def time_to_connect(self, timeout: float | None) -> float:
+        """Give how long a new connection may take, for a try after the first one too."""
+        left = self._until - elapsed_clock()
+        if left <= 0:
+            self.expire()
+            raise DeadlinePassed("the deadline of the exchange has passed")
+        return left if timeout is None else min(timeout, left)
 
     def uses(self, sock: socket.socket | None) -> None:
         with self._lock:
@@ -51,9 +60,10 @@ class _Exchange:
             self.expired = True
             sock = self._socket
             if sock is not None:
-                # Closed already means that the call is on its way out.
-                with contextlib.suppress(OSError):
-                    sock.shutdown(socket.SHUT_RDWR)
+                # Closed already means that the call is on its way out. The TLS layer has a
+                # shutdown of its own, which pulls the ground from under a reader.
+                with contextlib.suppress(OSError, TypeError):
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def over(self) -> None:
         with self._lock:
@@ -71,8 +81,8 @@ class _Watch:
         self._thread: threading.Thread | None = None
 
     def begin(self, seconds: float) -> _Exchange:
-        exchange = _Exchange()
         at = elapsed_clock() + seconds
+        exchange = _Exchange(at)
         with self._condition:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="deadlines", daemon=True)
@@ -102,7 +112,19 @@ def _report_socket(sock: socket.socket | None) -> None:
         exchange.uses(sock)
 
 
+def _time_to_connect(timeout: float | None) -> float | None:
+    exchange: _Exchange | None = getattr(_CURRENT, "exchange", None)
+    return timeout if exchange is None else exchange.time_to_connect(timeout)
+
+
 class _WatchedHTTP(HTTPConnection):
+    def _new_conn(self) -> socket.socket:
+        self.timeout = _time_to_connect(self.timeout)
+        sock = super()._new_conn()
+        # Reported at once: a proxy is asked for a tunnel before there is a request.
+        _report_socket(sock)
+        return sock
+
     def request(self, *args: Any, **kwargs: Any) -> None:
         if self.sock is None:
             self.connect()
@@ -111,6 +133,12 @@ class _WatchedHTTP(HTTPConnection):
 
 
 class _WatchedHTTPS(HTTPSConnection):
+    def _new_conn(self) -> socket.socket:
+        self.timeout = _time_to_connect(self.timeout)
+        sock = super()._new_conn()
+        _report_socket(sock)
+        return sock
+
     def request(self, *args: Any, **kwargs: Any) -> None:
         if self.sock is None:
             self.connect()
@@ -126,10 +154,18 @@ class _HTTPSPool(HTTPSConnectionPool):
     ConnectionCls = _WatchedHTTPS
 
 
+_POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
+
+
 class _Adapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
 
 
 def make_session(
@@ -142,9 +178,9 @@ def make_session(
     """Give a session that takes nothing from the environment.
 
     No `.netrc` (it would replace our Authorization header), no proxy variables: proxies are named
-    explicitly. GET alone is tried again, on a lost connection and on 429, 502, 503 and 504; what
-    may be repeated of everything else is known to the caller only. Redirects are never followed
-    by `exchange`.
+    explicitly, and are HTTP ones. GET alone is tried again, on a lost connection and on 429, 502,
+    503 and 504; what may be repeated of everything else is known to the caller only. Redirects are
+    never followed by `exchange`.
     """
     session = requests.Session()
     session.trust_env = False
@@ -153,6 +189,9 @@ def make_session(
         session.verify = ca_file
     retries = Retry(
         total=get_retries,
+        # A TLS record that breaks in an answer is neither "connect" nor "read" to urllib3, which
+        # would repeat a POST for it.
+        other=0,
         backoff_factor=0.1,
         status_forcelist=[429, 502, 503, 504],
         allowed_methods=["GET"],

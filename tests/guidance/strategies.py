@@ -6,9 +6,11 @@ collisions are all frequent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import permutations
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -66,6 +68,7 @@ from tests.builders import (
     channel_code,
     days,
     instants,
+    made_to,
     unknown_code,
 )
 
@@ -74,9 +77,35 @@ EVE_KEYS = frozenset({"RelatedPerson/eve"})
 CHANNELS = (Channel.SMS, Channel.EMAIL, Channel.NHS_APP)
 
 
-def mostly(usual: object, *others: object) -> SearchStrategy:
+def pick(pool: Sequence[Any]) -> SearchStrategy[Any]:
+    """Draw from a pool; unlike `sampled_from` it does not print the whole pool when it fails."""
+    return st.integers(0, len(pool) - 1).map(lambda at: pool[at])
+
+
+def mostly(usual: object, *others: object) -> SearchStrategy[Any]:
     """Draw the usual value half of the time."""
-    return st.one_of(st.just(usual), st.sampled_from(others))
+    return pick([*[usual] * len(others), *others])
+
+
+def named(name: str, strategy: SearchStrategy[Any]) -> SearchStrategy[Any]:
+    """Give the strategy under a short name, since failures print where values come from."""
+
+    def drawn(draw: st.DrawFn) -> Any:
+        return draw(strategy)
+
+    drawn.__name__ = name
+    return st.composite(drawn)()
+
+
+def changes(**pools: Sequence[object]) -> SearchStrategy[dict[str, Any]]:
+    """Draw a few fields, each with a value from its pool."""
+    one = st.one_of(*(pick([(name, value) for value in pool]) for name, pool in pools.items()))
+    return st.lists(one, max_size=3).map(dict)
+
+
+def one_or_two(pool: Sequence[object]) -> list[tuple[object, ...]]:
+    """Give every value of a pool alone, and every two of them in either order."""
+    return [*((value,) for value in pool), *permutations(pool, 2)]
 
 
 # --- time --------------------------------------------------------------------------------------
@@ -88,11 +117,12 @@ _INSTANTS = [
     *(NOW + timedelta(minutes=n) for n in (-60, -11, -10, -9, 0, 9, 10, 11, 60)),
     datetime.max.replace(tzinfo=UTC),
 ]
-date_only = st.builds(days, st.sampled_from(_DAYS), st.sampled_from(_DAYS))
-timed = st.builds(instants, st.sampled_from(_INSTANTS), st.sampled_from(_INSTANTS))
-periods = st.one_of(
-    st.none(), st.none(), st.just(days()), date_only, timed, st.just(Period(malformed=True))
-)
+PERIODS = [
+    *(days(start, end) for start in _DAYS for end in _DAYS),
+    *(instants(start, end) for start in _INSTANTS for end in _INSTANTS),
+    *[Period(malformed=True)] * 8,
+]
+periods = mostly(None, *PERIODS)
 
 _birth_days = st.dates(TODAY.replace(year=TODAY.year - 19), TODAY)
 
@@ -111,66 +141,61 @@ birth_intervals = st.one_of(
 
 # --- provisions --------------------------------------------------------------------------------
 
-code_terms = st.sampled_from(
-    [
-        *(channel_code(channel) for channel in CHANNELS),
-        channel_code(Channel.SMS, Channel.EMAIL),
-        CodeTerm(may_cover=frozenset({Channel.SMS}), understood=True),
-        CodeTerm(covers_results=frozenset({Channel.SMS}), understood=True),
-        CodeTerm(tokens=frozenset({SERVICE, "7"})),
-        unknown_code(),
-    ]
+CODES = [
+    *(channel_code(channel) for channel in CHANNELS),
+    channel_code(Channel.SMS, Channel.EMAIL),
+    CodeTerm(may_cover=frozenset({Channel.SMS}), understood=True),
+    CodeTerm(covers_results=frozenset({Channel.SMS}), understood=True),
+    CodeTerm(tokens=frozenset({SERVICE, "7"})),
+    unknown_code(),
+]
+ACTORS = [
+    a_person(AMARA_KEYS),
+    a_person([AMARA]),
+    a_person(BEN_KEYS),
+    a_person(["Patient/ben"]),
+    a_person(EVE_KEYS),
+    a_person([]),
+    an_organisation(OURS),
+    an_organisation(THEIRS),
+    an_organisation(),
+    Actor(kind=ActorKind.STAFF, keys=frozenset({"Practitioner/1"})),
+    Actor(kind=ActorKind.OTHER, keys=frozenset({"Group/1"})),
+]
+PURPOSES = ["TREAT", "PATADMIN", "ETREAT", "HOPERAT", "HRESCH", None]
+
+_narrowings = changes(
+    period=PERIODS,
+    purposes=one_or_two(PURPOSES),
+    classes=one_or_two(list(Match)),
+    codes=one_or_two(CODES),
+    actors=one_or_two(ACTORS),
+    oddity=["unknown_type", "labels", "data", "altered", "other_action"],
 )
-actors = st.sampled_from(
-    [
-        a_person(AMARA_KEYS),
-        a_person([AMARA]),
-        a_person(BEN_KEYS),
-        a_person(["Patient/ben"]),
-        a_person(EVE_KEYS),
-        a_person([]),
-        an_organisation(OURS),
-        an_organisation(THEIRS),
-        an_organisation(),
-        Actor(kind=ActorKind.STAFF, keys=frozenset({"Practitioner/1"})),
-        Actor(kind=ActorKind.OTHER, keys=frozenset({"Group/1"})),
-    ]
-)
-purposes = st.sampled_from(["TREAT", "PATADMIN", "ETREAT", "HOPERAT", "HRESCH", None])
-classes = st.sampled_from(list(Match))
 
 
-def few(values: SearchStrategy) -> SearchStrategy:
-    """Draw none, mostly, or one or two."""
-    return st.one_of(st.just(()), st.just(()), st.lists(values, min_size=1, max_size=2).map(tuple))
+def _node(
+    direction: Direction | None, narrowings: dict[str, Any], nested: list[Provision]
+) -> Provision:
+    odd = narrowings.get("oddity")
+    fields = {name: value for name, value in narrowings.items() if name != "oddity"}
+    if odd is not None:
+        fields[odd] = frozenset({"x|R"}) if odd == "labels" else True
+    return Provision(type=direction, nested=tuple(nested), **fields)
 
 
 def nodes(
     directions: SearchStrategy, nested: SearchStrategy | None = None
 ) -> SearchStrategy[Provision]:
     """Draw a node with these directions and what stands below it."""
-    return st.builds(
-        Provision,
-        type=directions,
-        unknown_type=mostly(False, False, True),
-        period=periods,
-        purposes=few(purposes),
-        classes=few(classes),
-        codes=few(code_terms),
-        actors=few(actors),
-        labels=mostly(frozenset(), frozenset(), frozenset({"x|R"})),
-        data=mostly(False, False, False, True),
-        altered=mostly(False, False, False, True),
-        other_action=mostly(False, False, False, True),
-        nested=st.just(()) if nested is None else nested,
-    )
+    return st.builds(_node, directions, _narrowings, st.just([]) if nested is None else nested)
 
 
 def trees_of(directions: SearchStrategy) -> SearchStrategy[Provision]:
     """Draw trees up to three levels deep whose nodes have these directions."""
     leaves = nodes(directions)
-    middle = nodes(directions, st.lists(leaves, max_size=2).map(tuple))
-    return nodes(directions, st.lists(st.one_of(leaves, middle), max_size=2).map(tuple))
+    middle = nodes(directions, st.lists(leaves, max_size=2))
+    return named("trees_of", nodes(directions, st.lists(st.one_of(leaves, middle), max_size=2)))
 
 
 trees = trees_of(st.sampled_from([Direction.PERMIT, Direction.DENY, Direction.DENY, None]))
@@ -215,61 +240,64 @@ def _named(root: Provision | None) -> frozenset[str]:
     return frozenset[str]().union(*(keys for keys in people if not keys & AMARA_KEYS))
 
 
+_features = changes(
+    scope=list(Scope),
+    policy_direction=list(Direction),
+    policy_rule=[True],
+    message_marker=[True],
+    text_permission=[True],
+    declines=[True],
+    disclosure=[True],
+    access_only=[True],
+    other_category=[True],
+    flag_record=[True],
+    organisations=[
+        (OrganisationRef(),),
+        (OrganisationRef(ods=frozenset({OURS})),),
+        (OrganisationRef(ods=frozenset({THEIRS})),),
+    ],
+    bases=[
+        frozenset(),
+        *(frozenset({basis}) for basis in Basis),
+        frozenset({Basis.PARENTAL_RESPONSIBILITY, Basis.UNKNOWN}),
+        frozenset({Basis.PARENTAL_RESPONSIBILITY, Basis.EXPLICIT_CONSENT}),
+    ],
+    performers=[AMARA_KEYS, BEN_KEYS],
+    performer_related=[True],
+    refusal_purposes=[True],
+    safety=[True],
+    confirmed_with_patient=[True],
+    reason_recorded=[True],
+    reviewed=[TODAY, TODAY - timedelta(days=700)],
+    unverified=[True],
+    altered=[True],
+)
+
+
 def consents_of(
-    roots: SearchStrategy[Provision | None],
-    status: SearchStrategy[ConsentStatus] = statuses,
-    **fixed: SearchStrategy,
+    roots: SearchStrategy[Provision | None], status: SearchStrategy[ConsentStatus] = statuses
 ) -> SearchStrategy[ConsentFacts]:
     """Draw Consents of every class and none, as a reader would translate them."""
-    drawn = st.fixed_dictionaries(
-        {
-            "id": _IDS,
-            "root": roots,
-            "status": status,
-            "scope": mostly(Scope.PRIVACY, *Scope),
-            "policy_direction": mostly(None, *Direction),
-            "policy_rule": st.booleans(),
-            "message_marker": st.booleans(),
-            "text_permission": mostly(False, False, True),
-            "declines": mostly(False, False, True),
-            "disclosure": mostly(False, False, True),
-            "access_only": mostly(False, False, True),
-            "other_category": mostly(False, False, True),
-            "flag_record": mostly(False, False, False, True),
-            "organisations": mostly(
-                (),
-                (OrganisationRef(),),
-                (OrganisationRef(ods=frozenset({OURS})),),
-                (OrganisationRef(ods=frozenset({THEIRS})),),
-            ),
-            "bases": mostly(
-                frozenset({Basis.EXPLICIT_CONSENT}),
-                frozenset(),
-                *(frozenset({basis}) for basis in Basis),
-                frozenset({Basis.PARENTAL_RESPONSIBILITY, Basis.UNKNOWN}),
-            ),
-            "performers": mostly(frozenset(), AMARA_KEYS, BEN_KEYS),
-            "performer_related": mostly(False, False, True),
-            "refusal_purposes": mostly(False, False, False, True),
-            "safety": mostly(False, False, True),
-            "confirmed_with_patient": st.booleans(),
-            "reason_recorded": st.booleans(),
-            "reviewed": mostly(None, TODAY, TODAY - timedelta(days=700)),
-            "unverified": mostly(False, False, True),
-            "altered": mostly(False, False, True),
-            **fixed,
-        }
-    )
+
+    def made(
+        id: str,
+        root: Provision | None,
+        status: ConsentStatus,
+        marked: bool,
+        features: dict[str, Any],
+        performer: frozenset[str] | None,
+    ) -> ConsentFacts:
+        usual = {"message_marker": marked, "bases": frozenset({Basis.EXPLICIT_CONSENT})}
+        named = _named(root) | (performer or frozenset())
+        fields = {**usual, **features, "grantees": named}
+        return a_consent(id=id, root=root, status=status, **fields)
+
     grantees = mostly(None, BEN_KEYS, EVE_KEYS)
-
-    def made(fields: dict, performer: frozenset[str] | None) -> ConsentFacts:
-        named = _named(fields["root"]) | (performer or frozenset())
-        return a_consent(**{**fields, "grantees": named})
-
-    return st.builds(made, drawn, grantees)
+    drawn = st.builds(made, _IDS, roots, status, st.booleans(), _features, grantees)
+    return named("consents_of", drawn)
 
 
-consents = st.one_of(
+_consents = st.one_of(
     consents_of(st.one_of(st.none(), trees)),
     st.builds(
         lambda channels, id, status, **more: an_objection(*channels, id=id, status=status, **more),
@@ -279,6 +307,7 @@ consents = st.one_of(
         safety=st.booleans(),
         performer_related=st.booleans(),
         reason_recorded=st.booleans(),
+        organisations=mostly((), made_to(THEIRS), made_to(THEIRS, OURS)),
     ),
     st.builds(
         lambda id, to, nested, status, basis: a_grant(
@@ -291,6 +320,7 @@ consents = st.one_of(
         st.sampled_from(list(Basis)),
     ),
 )
+consents = named("consents", _consents)
 plain_grants = st.builds(
     lambda id, basis, period: a_grant(id=id, basis=basis, root=a_permission(period=period)),
     _IDS,
@@ -299,15 +329,18 @@ plain_grants = st.builds(
 )
 
 
-def renumbered(found: Iterable[ConsentFacts]) -> tuple[ConsentFacts, ...]:
+def renumbered(found: Iterable[ConsentFacts], where: str = "") -> tuple[ConsentFacts, ...]:
     """Give Consents ids of their own, so that none hides another."""
     return tuple(
-        replace(each, version=replace(each.version, reference=f"{each.version.reference}-{number}"))
+        replace(
+            each,
+            version=replace(each.version, reference=f"{each.version.reference}-{where}{number}"),
+        )
         for number, each in enumerate(found)
     )
 
 
-records = st.lists(consents, max_size=3).map(renumbered)
+records = named("records", st.lists(consents, max_size=3).map(renumbered))
 
 # --- people ------------------------------------------------------------------------------------
 
@@ -384,36 +417,45 @@ _abouts = st.builds(
 )
 _frame = {
     "consents": records,
-    "linked_consents": st.one_of(st.just(()), st.lists(consents, max_size=1).map(renumbered)),
-    "patient": st.one_of(st.just(a_patient()), patients),
+    "linked_consents": st.one_of(
+        st.just(()),
+        st.lists(consents, max_size=1).map(lambda found: renumbered(found, "linked-")),
+    ),
+    "patient": st.one_of(
+        st.just(a_patient()), st.builds(a_patient, born=birth_intervals), patients
+    ),
     "request": requests,
     "policy": st.one_of(st.just(a_policy(a_platform(channels=frozenset(CHANNELS)))), policies),
-    "about": few(_abouts),
+    "about": st.one_of(st.just(()), st.tuples(_abouts)),
     "gaps": mostly((), (), (Gap(sentence="A page is missing."),)),
     "openable": mostly(True, True, False),
 }
-to_patients: SearchStrategy[Case] = st.builds(a_case, **_frame)
-to_proxies: SearchStrategy[Case] = st.builds(
+to_patients = named("to_patients", st.builds(a_case, **_frame))
+_to_proxies: SearchStrategy[Case] = st.builds(
     lambda consents, **fields: a_proxy_case(*consents, **fields),
     related=st.one_of(st.just(a_related_person()), related_people),
     own_patient=mostly(None, bens_own_record(), bens_own_record(died="a date of death")),
-    own_consents=st.one_of(st.just(()), st.lists(consents, max_size=1).map(renumbered)),
+    own_consents=st.one_of(
+        st.just(()), st.lists(consents, max_size=1).map(lambda found: renumbered(found, "own-"))
+    ),
     **_frame,
 )
+to_proxies = named("to_proxies", _to_proxies)
 cases: SearchStrategy[Case] = st.one_of(to_patients, to_proxies)
 
 # Cases in which nothing but Consents can stand in the way.
 clear_requests: SearchStrategy[SendRequest] = st.builds(
     a_request, channel=st.sampled_from([Channel.SMS, Channel.EMAIL])
 )
-clear_to_patients: SearchStrategy[Case] = st.builds(
-    a_case, consents=records, request=clear_requests
+clear_to_patients = named(
+    "clear_to_patients", st.builds(a_case, consents=records, request=clear_requests)
 )
-clear_to_proxies: SearchStrategy[Case] = st.builds(
+_clear_to_proxies: SearchStrategy[Case] = st.builds(
     lambda grants, consents, **fields: a_proxy_case(*renumbered([*grants, *consents]), **fields),
     st.lists(plain_grants, max_size=2),
     records,
     request=clear_requests,
     patient=st.builds(a_patient, born=birth_intervals),
 )
+clear_to_proxies = named("clear_to_proxies", _clear_to_proxies)
 clear_cases: SearchStrategy[Case] = st.one_of(clear_to_patients, clear_to_proxies)

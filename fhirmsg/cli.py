@@ -1,0 +1,120 @@
+"""The command line. Each command imports what it needs, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from typing import NoReturn
+
+import click
+
+from fhirmsg import __version__
+
+# Commands that live elsewhere, by name: the module that has a click command of that name.
+_ELSEWHERE = {"demo": "fhirmsg.demo.cli", "personas": "fhirmsg.demo.cli"}
+
+
+class _Commands(click.Group):
+    """The commands here, and those elsewhere as far as their module is there."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        there = (name for name, module in _ELSEWHERE.items() if _is_there(module))
+        return sorted({*super().list_commands(ctx), *there})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = _ELSEWHERE.get(cmd_name)
+        if module is None:
+            return super().get_command(ctx, cmd_name)
+        try:
+            found = getattr(import_module(module), cmd_name, None)
+        except ImportError:
+            return None
+        return found if isinstance(found, click.Command) else None
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ImportError:
+        return False
+
+
+@click.group(cls=_Commands)
+@click.version_option(__version__, prog_name="fhirmsg", message="%(prog)s %(version)s")
+def main() -> None:
+    """Decide whether a message to a patient may go, send it, and write the record entry."""
+
+
+@main.command()
+def serve() -> None:
+    """Serve the HTTP interface, with the settings in the FHIRMSG_* environment variables."""
+    from fhirmsg import logs
+    from fhirmsg.config import Settings
+    from fhirmsg.errors import SettingsError
+
+    try:
+        settings = Settings.from_environment(os.environ)
+        logs.configure(settings.log_level)
+        from fhirmsg import app
+
+        built = app.build(settings)
+    except SettingsError as error:
+        _fail("fhirmsg cannot start; correct this first:", error.faults)
+    try:
+        sys.exit(app.serve(built, settings))
+    except OSError as error:
+        reason = error.strerror or "no such address"
+        _fail(
+            f"fhirmsg cannot listen on {settings.host}:{settings.port} ({reason}). "
+            "Set FHIRMSG_HOST and FHIRMSG_PORT to an address of this machine that is free."
+        )
+
+
+@main.group()
+def keys() -> None:
+    """Keys of API clients."""
+
+
+@keys.command("new")
+@click.option("--client", metavar="ID", default="new-client", help="The client's id.")
+def new_key(client: str) -> None:
+    """Make a key: shown once for the caller, and as a digest for the clients file."""
+    from fhirmsg import clients
+
+    key, digest = clients.new_key()
+    click.echo(f"# The key. It is shown this once; give it to the caller over a safe way:\n{key}\n")
+    click.echo("# For the clients file, which holds the digest alone. Set what it may do:")
+    click.echo(f"- id: {client}\n  keys: [{digest}]\n  scopes: [check]\n  organisations: [A12345]")
+
+
+@main.group()
+def policy() -> None:
+    """Policy files of organisations."""
+
+
+@policy.command("check")
+@click.argument("file", type=click.Path())
+def check_policy(file: str) -> None:
+    """Check a policy FILE: exit 0 when it is right, 1 with every fault, 2 when unreadable."""
+    from fhirmsg.errors import SettingsError
+    from fhirmsg.policyfile import read_policy
+
+    try:
+        found = read_policy(file)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a path"
+        _fail(f"{file} cannot be read ({reason}).", status=2)
+    except SettingsError as error:
+        _fail(f"{file} has {len(error.faults)} fault(s):", error.faults)
+    organisations = ", ".join(sorted(found.organisations))
+    click.echo(f"OK {file}: version {found.version}, sha256 {found.sha256}, for {organisations}")
+
+
+def _fail(text: str, faults: list[str] | None = None, *, status: int = 1) -> NoReturn:
+    """Say why on stderr and end."""
+    click.echo(text, err=True)
+    for fault in faults or ():
+        click.echo(f"  {fault}", err=True)
+    sys.exit(status)
