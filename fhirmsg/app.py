@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import re
 import threading
+from collections.abc import Mapping
 
 from cachetools import TTLCache
 from flask import Flask
@@ -37,8 +38,11 @@ _R4 = re.compile(r"4\.0(\.\d+)?")
 _VERSION = re.compile(r"\d{1,3}(\.\d{1,3}){0,3}(-[A-Za-z0-9]{1,12})?")
 
 
-def build(settings: Settings) -> Flask:
-    """Compose the service. Raises SettingsError when a provider cannot be set up."""
+def build(settings: Settings, *, providers: Mapping[str, Provider] | None = None) -> Flask:
+    """Compose the service, with its own providers or with those given.
+
+    Raises SettingsError when a provider cannot be set up.
+    """
     session = make_session(
         pool_size=settings.threads, proxies=settings.proxies, ca_file=settings.ca_file
     )
@@ -46,7 +50,7 @@ def build(settings: Settings) -> Flask:
     messenger = Messenger(
         reader=FhirRecordReader(client),
         log=FhirCommunicationLog(client),
-        providers=_providers(settings),
+        providers=providers_of(settings) if providers is None else providers,
         record_key=settings.record_key,
         times=settings.times,
     )
@@ -65,7 +69,7 @@ def build(settings: Settings) -> Flask:
     )
 
 
-def _providers(settings: Settings) -> dict[str, Provider]:
+def providers_of(settings: Settings) -> dict[str, Provider]:
     """Set up the providers that a policy names, and no other."""
     named = {
         platform.provider

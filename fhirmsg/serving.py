@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("fhirmsg.serving")
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_LARGEST_BODY = 1 << 20
+# A body larger than the app takes and smaller than this is answered by the app.
+_READ_AT_MOST = 8 << 20
 _IDLE_SECONDS = 30
 _CONNECTIONS = 500
 # A request of which only a part has come is waited for so long when the service stops.
@@ -37,17 +38,16 @@ class Server:
         """Listen, on `sock` when one is handed in. Raises OSError when the address is taken."""
         self._sockets: dict[int, Any] = {}
         self._socket = sock or _listening(settings.host, settings.port)
-        limit = app.config.get("MAX_CONTENT_LENGTH") or _LARGEST_BODY
         self._server = create_server(
             app,
             map=self._sockets,
             sockets=[self._socket],
             threads=settings.threads,
             ident="",
-            # The app answers a body that is a little too large in its own words.
-            max_request_body_size=2 * limit,
+            # The app itself answers a body that is too large, in its own words.
+            max_request_body_size=_READ_AT_MOST,
             # Bodies hold patient data: none goes to a temporary file.
-            inbuf_overflow=4 * limit,
+            inbuf_overflow=2 * _READ_AT_MOST,
             outbuf_overflow=1 << 28,
             channel_timeout=_IDLE_SECONDS,
             connection_limit=_CONNECTIONS,

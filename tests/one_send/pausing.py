@@ -11,7 +11,7 @@ import os
 import time
 from pathlib import Path
 
-from fhirmsg.config import load_settings
+from fhirmsg.config import Settings
 
 from fhirmsg import app
 from fhirmsg.clock import Deadline
@@ -47,7 +47,9 @@ class PausingProvider:
 
 def main() -> None:
     """Serve."""
-    settings = load_settings(os.environ)
+    settings = Settings.from_environment(
+        {name: value for name, value in os.environ.items() if not name.startswith("PAUSE_")}
+    )
     where, mark = os.environ["PAUSE_AT"], Path(os.environ["PAUSE_MARK"])
     wrapped = {
         name: PausingProvider(provider, where, mark)

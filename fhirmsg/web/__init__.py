@@ -1,0 +1,77 @@
+"""The HTTP face: a Flask application over the use case. `openapi.yaml` is its contract."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from uuid import uuid4
+
+from flask import Flask, Response, g, request
+
+from fhirmsg.web.body import MAX_BYTES
+from fhirmsg.web.errors import problem_of, response_of
+from fhirmsg.web.routes import routes
+from fhirmsg.web.services import WebServices
+
+__all__ = ["WebServices", "create_web"]
+
+access = logging.getLogger("fhirmsg.access")
+log = logging.getLogger("fhirmsg.web")
+
+_CORRELATION = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def create_web(services: WebServices) -> Flask:
+    """Give the application; every answer carries a correlation id, and every call a log line."""
+    app = Flask("fhirmsg", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BYTES
+    app.register_blueprint(routes(services))
+    app.before_request(_begin)
+    app.after_request(_end)
+    app.register_error_handler(Exception, _failed)
+    return app
+
+
+def _begin() -> None:
+    given = request.headers.get("X-Correlation-ID", "")
+    g.correlation_id = given if _CORRELATION.fullmatch(given) else str(uuid4())
+    g.client_id = None
+    g.began = time.perf_counter()
+
+
+def _failed(error: Exception) -> Response:
+    problem = problem_of(error)
+    if problem.status >= 500:
+        # The kind and the place of a failure; its text could hold anything.
+        log.error(
+            "failure",
+            extra={"kind": type(error).__name__, "correlation_id": g.get("correlation_id")},
+            exc_info=error if problem.status == 500 else None,
+        )
+    return response_of(problem)
+
+
+def _end(response: Response) -> Response:
+    response.headers["X-Correlation-ID"] = g.correlation_id
+    traceparent = request.headers.get("traceparent", "")
+    if _TRACEPARENT.fullmatch(traceparent):
+        response.headers["traceparent"] = traceparent
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    if request.path.startswith("/v1/"):
+        response.headers["Cache-Control"] = "no-store"
+    rule = request.url_rule
+    access.info(
+        "request",
+        extra={
+            # The template, never the path itself: it may hold what does not belong in a log.
+            "route": rule.rule if rule is not None else "(none)",
+            "method": request.method if request.method.isalpha() else "?",
+            "status": response.status_code,
+            "milliseconds": round((time.perf_counter() - g.began) * 1000, 1),
+            "client": g.client_id,
+            "correlation_id": g.correlation_id,
+        },
+    )
+    return response

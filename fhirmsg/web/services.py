@@ -1,0 +1,40 @@
+"""What the HTTP face stands on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from fhirmsg.answers import Answer
+from fhirmsg.calls import Call
+from fhirmsg.clients import ClientBook
+from fhirmsg.guidance.policy import LocalPolicy
+from fhirmsg.ports import MessageHistory
+from fhirmsg.web.health import Readiness
+
+
+class DecidesAndSends(Protocol):
+    """The use case, as the views see it (`fhirmsg.messenger.Messenger`)."""
+
+    def check(self, call: Call) -> Answer:
+        """Decide without effect."""
+        ...
+
+    def send(self, call: Call) -> Answer:
+        """Decide, and send if allowed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebServices:
+    """The parts behind the views; `policies` is keyed by ODS code."""
+
+    messenger: DecidesAndSends
+    history: MessageHistory
+    policies: Mapping[str, LocalPolicy]
+    clients: ClientBook
+    readiness: Callable[[], Readiness]
+    fhir_base_url: str
+    started: datetime
