@@ -23,7 +23,7 @@ def parse_clients(data: bytes) -> tuple[Client, ...]:
     clients: list[Client] = []
     if isinstance(document, list) and document:
         clients = [
-            _client(Section(value, f"[{number}]", faults, keys=_KEYS))
+            _client(Section(value, _path(value, number), faults, keys=_KEYS))
             for number, value in enumerate(document)
         ]
         _check_unique(clients, faults)
@@ -37,12 +37,15 @@ def parse_clients(data: bytes) -> tuple[Client, ...]:
     return tuple(clients)
 
 
+def _path(value: object, number: int) -> str:
+    """Name a client by its id where it has one; its place in the list says little."""
+    identity = value.get("id") if isinstance(value, dict) else None
+    return identity if isinstance(identity, str) and _ID.fullmatch(identity) else f"[{number}]"
+
+
 def _client(section: Section) -> Client:
     identity = section.text("id", what="give the client a name of its own")
-    if _ID.fullmatch(identity):
-        # Faults name the client from here on; its place in the list says little.
-        section.path = identity
-    elif identity:
+    if identity and not _ID.fullmatch(identity):
         section.fault("id", "is not a name of letters, digits, full stops and hyphens")
     return Client(
         id=identity,

@@ -114,8 +114,8 @@ class Variables:
         return text or None
 
     def starting_with(self, start: str) -> list[str]:
-        """Give the names that are set and start like this."""
-        return sorted(name for name in self._values if name.startswith(start))
+        """Give the names that are set, were asked for and start like this."""
+        return sorted(name for name in self._values.keys() & self._asked if name.startswith(start))
 
     def report_unknown(self) -> None:
         """Report what is set and was never asked for: a typo must not switch something off."""

@@ -176,6 +176,11 @@ class Case:
         )
 
     @cached_property
+    def queries_to_recipient(self) -> tuple[Query, ...]:
+        """Ask about the recipient under every name the record gives."""
+        return self.queries(self.recipient.closure)
+
+    @cached_property
     def readings(self) -> tuple[Reading, ...]:
         """What every objection says about this message."""
         if self.to_proxy:
@@ -198,7 +203,7 @@ class Case:
         return tuple((consent, kinds_of(consent, own)) for consent in consents)
 
     def _readings_of_own_record(self) -> tuple[Reading, ...]:
-        queries = self.queries(self.recipient.closure)
+        queries = self.queries_to_recipient
         found = (self._counting(consent, kinds, queries) for consent, kinds in self.own_kinds)
         return tuple(reading for reading in found if reading is not None)
 
@@ -239,13 +244,14 @@ class Case:
     @cached_property
     def denials(self) -> tuple[Denial, ...]:
         """Consents on the patient's and linked records that bar the proxy."""
-        queries = self.queries(self.recipient.closure)
+        queries = self.queries_to_recipient
         found = []
         for consent in self.consents_with_linked:
             kinds = self.kinds[consent.version.reference]
-            denied = read_denial_of_proxy(consent, kinds, queries, PLAIN)
-            if denied is None and self.candidates.get(consent.version.reference) is Answer.DENY:
-                denied = Denied.YES
+            if self.candidates.get(consent.version.reference) is Answer.DENY:
+                denied: Denied | None = Denied.YES
+            else:
+                denied = read_denial_of_proxy(consent, kinds, queries, PLAIN)
             if denied is not None:
                 found.append(Denial(consent=consent, denied=denied))
         return tuple(found)
@@ -254,7 +260,7 @@ class Case:
     def candidates(self) -> dict[str, Answer]:
         """Answer of each Consent that could be a grant to the proxy, by reference."""
         strict = self.queries(self.recipient.keys)[0]
-        queries = self.queries(self.recipient.closure)
+        queries = self.queries_to_recipient
         return {
             consent.version.reference: grants.answer_of_candidate(consent, queries)
             for consent in self.consents
@@ -271,11 +277,10 @@ class Case:
     @cached_property
     def grant(self) -> grants.Grant | None:
         """The grant on which the proxy would receive, None when there is none."""
-        queries = self.queries(self.recipient.closure)
         judged = [
             grants.judge_candidate(
                 consent,
-                queries,
+                self.queries_to_recipient,
                 answer=self.candidates[consent.version.reference],
                 policy=self.policy,
                 born=self.record.patient.born,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from enum import Enum, auto
+from enum import Enum, IntEnum, auto
 
 from fhirmsg.guidance.provisions import (
     ACTORS_APART,
@@ -28,7 +28,7 @@ from fhirmsg.guidance.record import ConsentFacts, ConsentStatus, Scope
 from fhirmsg.guidance.terms import Channel, Match
 
 
-class Kind(Enum):
+class Kind(IntEnum):
     """What a Consent is, for messages."""
 
     GRANT = auto()
@@ -37,6 +37,9 @@ class Kind(Enum):
     DENIAL_OF_DISCLOSURE = auto()
     OTHER = auto()
     UNCLEAR = auto()
+
+
+_DENIALS = frozenset({Kind.DENIAL_OF_PERSON, Kind.DENIAL_OF_DISCLOSURE})
 
 
 def direction_of(consent: ConsentFacts) -> Direction | None:
@@ -280,7 +283,7 @@ def read_denial_of_proxy(
     """
     worst = Answer.SILENT
     for query in queries:
-        if kinds & {Kind.DENIAL_OF_PERSON, Kind.DENIAL_OF_DISCLOSURE}:
+        if kinds & _DENIALS:
             worst = max(worst, answer_of(consent, query, lens))
         for answer in _answers_of_nodes_naming(consent, query):
             worst = max(worst, answer)
@@ -317,12 +320,10 @@ def _answers_of_nodes_naming(consent: ConsentFacts, query: Query) -> Iterator[An
             if answer is Answer.DENY and above is Match.UNKNOWN:
                 answer = Answer.CANNOT_EXCLUDE_DENIAL
             yield answer
-        here = min(
-            above,
-            match_node(node, query, denial=True, lens=ACTORS_APART),
-        )
-        if here is not Match.NO:
-            waiting.extend((nested, None, here) for nested in node.nested)
+        if node.nested:
+            here = min(above, match_node(node, query, denial=True, lens=ACTORS_APART))
+            if here is not Match.NO:
+                waiting.extend((nested, None, here) for nested in node.nested)
 
 
 def denies_every_channel(consent: ConsentFacts, kinds: frozenset[Kind], query: Query) -> bool:

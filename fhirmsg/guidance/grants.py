@@ -85,7 +85,9 @@ def answer_of_candidate(consent: ConsentFacts, queries: Iterable[Query]) -> Answ
 
 
 def _answer_as_permit(consent: ConsentFacts, query: Query) -> Answer:
-    root = replace(consent.root or Provision(), type=Direction.PERMIT)
+    root = consent.root or Provision()
+    if root.type is not Direction.PERMIT:
+        root = replace(root, type=Direction.PERMIT)
     return evaluate(root, query, lens=ROOT_CONTENT_APART)
 
 

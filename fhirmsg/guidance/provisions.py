@@ -223,6 +223,8 @@ def evaluate(
 
 def is_too_large(root: Provision) -> bool:
     """Tell whether a tree is deeper or larger than anybody writes on purpose."""
+    if not root.nested:
+        return False
     level, seen = [root], 0
     for _ in range(MAX_DEPTH):
         seen += len(level)

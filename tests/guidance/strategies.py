@@ -65,6 +65,7 @@ from tests.builders import (
     an_objection,
     an_organisation,
     bens_own_record,
+    born,
     channel_code,
     days,
     instants,
@@ -77,16 +78,6 @@ EVE_KEYS = frozenset({"RelatedPerson/eve"})
 CHANNELS = (Channel.SMS, Channel.EMAIL, Channel.NHS_APP)
 
 
-def pick(pool: Sequence[Any]) -> SearchStrategy[Any]:
-    """Draw from a pool; unlike `sampled_from` it does not print the whole pool when it fails."""
-    return st.integers(0, len(pool) - 1).map(lambda at: pool[at])
-
-
-def mostly(usual: object, *others: object) -> SearchStrategy[Any]:
-    """Draw the usual value half of the time."""
-    return pick([*[usual] * len(others), *others])
-
-
 def named(name: str, strategy: SearchStrategy[Any]) -> SearchStrategy[Any]:
     """Give the strategy under a short name, since failures print where values come from."""
 
@@ -97,10 +88,17 @@ def named(name: str, strategy: SearchStrategy[Any]) -> SearchStrategy[Any]:
     return st.composite(drawn)()
 
 
+def mostly(usual: object, *others: object) -> SearchStrategy[Any]:
+    """Draw the usual value half of the time."""
+    return named("mostly", st.sampled_from([*[usual] * len(others), *others]))
+
+
 def changes(**pools: Sequence[object]) -> SearchStrategy[dict[str, Any]]:
     """Draw a few fields, each with a value from its pool."""
-    one = st.one_of(*(pick([(name, value) for value in pool]) for name, pool in pools.items()))
-    return st.lists(one, max_size=3).map(dict)
+    one = st.one_of(
+        *(st.sampled_from([(name, value) for value in pool]) for name, pool in pools.items())
+    )
+    return named("changes", st.lists(one, max_size=3).map(dict))
 
 
 def one_or_two(pool: Sequence[object]) -> list[tuple[object, ...]]:
@@ -133,10 +131,10 @@ def whole_year(day: date) -> BirthInterval:
 
 
 birth_intervals = st.one_of(
-    _birth_days.map(lambda day: BirthInterval(earliest=day, latest=day)),
+    _birth_days.map(born),
     _birth_days.map(whole_year),
     st.just(BirthInterval()),
-    st.just(BirthInterval(earliest=date(1988, 2, 3), latest=date(1988, 2, 3))),
+    st.sampled_from([born(TODAY.replace(year=TODAY.year - age)) for age in (14, 38)]),
 )
 
 # --- provisions --------------------------------------------------------------------------------
@@ -317,7 +315,7 @@ _consents = st.one_of(
         st.sampled_from([BEN_KEYS, BEN_KEYS, EVE_KEYS]),
         st.lists(nodes(st.sampled_from(list(Direction))), max_size=1),
         statuses,
-        st.sampled_from(list(Basis)),
+        st.sampled_from([*Basis, *[Basis.PARENTAL_RESPONSIBILITY] * 4]),
     ),
 )
 consents = named("consents", _consents)

@@ -598,7 +598,8 @@ def garbled(consent: ConsentFacts) -> list[ConsentFacts]:
 @given(some.clear_cases)
 def test_an_objection_that_is_not_understood_never_lets_a_message_go(case: Case) -> None:
     for reading in case.readings_that(Says.ACTIVE, Says.SAFETY):
-        if reading.consent in case.record.consents:
+        # Without a direction, one that names a grantee is a grant and nothing to the patient.
+        if reading.consent in case.record.consents and not reading.consent.grantees:
             for each in garbled(reading.consent):
                 worse = changed(case, reading.consent, each)
                 assert weight(worse) >= max(Effect.HOLD, weight(without(case, reading.consent)))
@@ -738,7 +739,7 @@ def test_no_combination_of_facts_breaks_a_decision(case: Case) -> None:
 def test_the_strategies_reach_every_finding_and_every_verdict() -> None:
     reached: set[str] = set()
 
-    @settings(phases=[Phase.generate], max_examples=1000)
+    @settings(phases=[Phase.generate], max_examples=2000)
     @given(some.cases)
     def collect(case: Case) -> None:
         decision = decide(with_override(case))

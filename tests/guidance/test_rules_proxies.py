@@ -151,6 +151,12 @@ def test_a_consent_that_denies_others_or_something_else_does_not_refuse(
     assert found(a_grant(), consent) == set()
 
 
+def test_a_vague_exception_does_not_weaken_a_definite_one() -> None:
+    vague = deny(actors=(a_person(BEN_KEYS),), codes=(unknown_code(),))
+    assert found(a_grant(deny(on=[SMS]))) == {"proxy.denied"}
+    assert found(a_grant(deny(on=[SMS]), vague)) == {"proxy.denied"}
+
+
 def test_a_denial_of_the_same_human_under_another_name_counts() -> None:
     by_patient_id = refusing("Patient/ben")
     assert "proxy.denied" in found(a_grant(), by_patient_id, own_patient=bens_own_record())

@@ -132,14 +132,18 @@ def record_was_read_whole(case: Case) -> Iterator[Breach]:
             )
 
 
+_NO_BAR = frozenset({Kind.GRANT, Kind.OTHER})
+_MAY_OBJECT = frozenset({Kind.OBJECTION, Kind.UNCLEAR})
+
+
 def _consents_that_bear(case: Case) -> Iterator[ConsentFacts]:
     gone = (ConsentStatus.INACTIVE, ConsentStatus.REJECTED)
     for consent in case.consents_with_linked:
         kinds = case.kinds[consent.version.reference]
-        if consent.status not in gone and not kinds <= {Kind.GRANT, Kind.OTHER}:
+        if consent.status not in gone and not kinds <= _NO_BAR:
             yield consent
     for consent, kinds in case.own_kinds if case.to_proxy else ():
-        if consent.status not in gone and kinds & {Kind.OBJECTION, Kind.UNCLEAR}:
+        if consent.status not in gone and kinds & _MAY_OBJECT:
             yield consent
 
 
