@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
 import time
 from typing import Any
@@ -36,7 +37,7 @@ def demo(host: str, port: int, fhir_base_url: str | None, check: bool) -> None:
         with running(
             personas, host=host, port=0 if check else port, fhir_base_url=fhir_base_url
         ) as started:
-            status = _check(started, personas) if check else _serve(started, personas)
+            status = compare(started, personas) if check else _serve(started, personas)
     except (FhirmsgError, OSError) as error:
         click.echo(f"The demo cannot run: {_words(error)}", err=True)
         sys.exit(1)
@@ -49,7 +50,8 @@ def _words(error: Exception) -> str:
     return str(error)
 
 
-def _check(started: Demo, personas: tuple[Persona, ...]) -> int:
+def compare(started: Demo, personas: tuple[Persona, ...]) -> int:
+    """Walk the personas and print what came; gives 0 when everything is as expected, else 1."""
     rows = Walker(started.url, started.key).walk(personas)
     kept = started.outbox.messages()
     faults = [f"{row.persona}: expected {row.expected}" for row in rows if not row.as_expected]
@@ -74,6 +76,8 @@ def _serve(started: Demo, personas: tuple[Persona, ...]) -> int:
         request = by_name[name].steps[0].request
         click.echo(_curl(started, path, request, f"try-{place + 1}") + "\n")
     click.echo("What leaves is shown here. Ctrl-C ends it.\n")
+    # Ended in any other polite way, the demo cleans up after itself just the same.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     shown = 0
     try:
         while True:

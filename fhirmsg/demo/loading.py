@@ -6,7 +6,7 @@ itself wrote about a persona.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from urllib.parse import quote
 
 from fhirmsg.clock import Deadline
@@ -14,6 +14,7 @@ from fhirmsg.demo.personas import Persona
 from fhirmsg.errors import FhirmsgError
 from fhirmsg.fhir import codes
 from fhirmsg.fhir.client import FhirClient, FhirServer, Resource
+from fhirmsg.fhir.elements import element, elements, literal
 from fhirmsg.fhir.searching import read_all_pages
 from fhirmsg.http import make_session
 
@@ -54,12 +55,12 @@ def load(client: FhirClient, personas: Iterable[Persona]) -> int:
 def unload(client: FhirClient) -> int:
     """Take every persona off, and first what was written about them; gives how many went."""
     count = 0
-    patients = list(_tagged(client, "Patient"))
+    patients = _tagged(client, "Patient")
     for patient in patients:
         count += _delete_record(client, patient["id"])
     # Whatever names others goes before what it names; a Consent may name a relative.
     for kind in ("Consent", "RelatedPerson", "Patient"):
-        found = patients if kind == "Patient" else list(_tagged(client, kind))
+        found = patients if kind == "Patient" else _tagged(client, kind)
         for resource in found:
             count += _delete(client, f"{kind}/{resource['id']}")
     return count
@@ -68,19 +69,40 @@ def unload(client: FhirClient) -> int:
 def _delete_record(client: FhirClient, patient_id: str) -> int:
     """Delete what fhirmsg wrote about a persona: entries, tasks and what vouches for them."""
     count = 0
-    entries = list(_search(client, "Communication", f"subject=Patient/{patient_id}"))
-    for task in _search(client, "Task", f"patient=Patient/{patient_id}"):
+    patient = f"Patient/{patient_id}"
+    entries = _about(client, "Communication", "subject", "subject", patient)
+    for task in _about(client, "Task", "patient", "for", patient):
         count += _delete(client, f"Task/{task['id']}")
     for entry in entries:
-        target = f"target=Communication/{entry['id']}"
-        for provenance in list(_search(client, "Provenance", target)):
+        target = f"Communication/{entry['id']}"
+        for provenance in _about(client, "Provenance", "target", "target", target):
             count += _delete(client, f"Provenance/{provenance['id']}")
         count += _delete(client, f"Communication/{entry['id']}")
     return count
 
 
-def _tagged(client: FhirClient, kind: str) -> Iterator[Resource]:
-    yield from _search(client, kind, f"_tag={_TAG}")
+def _tagged(client: FhirClient, kind: str) -> list[Resource]:
+    """Give what carries our tag; a server may ignore the filter, so each one is looked at."""
+    return [each for each in _search(client, kind, f"_tag={_TAG}") if _has_tag(each)]
+
+
+def _has_tag(resource: Resource) -> bool:
+    return any(
+        tag.get("system") == codes.PERSONA_TAG_SYSTEM and tag.get("code") == "persona"
+        for tag in elements(element(resource.get("meta")).get("tag"))
+    )
+
+
+def _about(
+    client: FhirClient, kind: str, parameter: str, name: str, reference: str
+) -> list[Resource]:
+    """Give what says in its element `name` that it is about this; the search alone may lie."""
+    return [
+        each
+        for each in _search(client, kind, f"{parameter}={reference}")
+        if reference
+        in {literal(to.get("reference"), client.base) for to in elements(each.get(name))}
+    ]
 
 
 def _search(client: FhirClient, kind: str, parameters: str) -> list[Resource]:

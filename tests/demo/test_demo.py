@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -13,7 +15,9 @@ from dataclasses import replace
 
 import pytest
 import requests
+import responses
 
+from fhirmsg.demo import cli
 from fhirmsg.demo.loading import client_for, load, unload
 from fhirmsg.demo.personas import load_personas
 from fhirmsg.demo.running import running
@@ -94,6 +98,41 @@ def test_a_persona_that_is_not_decided_as_expected_shows() -> None:
     assert table(rows).splitlines()[1].startswith("NO")
 
 
+def test_the_check_fails_when_one_persona_is_not_decided_as_expected(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    wrong = replace(PERSONAS[0].steps[0], verdict="refuse", code="objection.active")
+    with running(PERSONAS[:2]) as demo:
+        assert cli.compare(demo, PERSONAS[:2]) == 0
+        assert cli.compare(demo, (replace(PERSONAS[0], steps=(wrong,)),)) == 1
+    assert "expected refuse objection.active" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("self_link", [None, "echoed", "https://ehr.example/fhir?_getpages=1"])
+@responses.activate
+def test_unloading_deletes_nothing_on_a_server_that_ignores_filters(self_link: str | None) -> None:
+    somebody = {"resourceType": "Patient", "id": "real-person"}
+
+    def every_patient(request: requests.PreparedRequest) -> tuple[int, dict[str, str], str]:
+        found = [somebody] if "/Patient?" in str(request.url) else []
+        bundle = {
+            "resourceType": "Bundle",
+            "type": "searchset",
+            "total": len(found),
+            "entry": [{"resource": each} for each in found],
+        }
+        if self_link:
+            url = str(request.url) if self_link == "echoed" else self_link
+            bundle["link"] = [{"relation": "self", "url": url}]
+        return 200, {}, json.dumps(bundle)
+
+    responses.add_callback(
+        responses.GET, re.compile(r"https://ehr\.example/fhir/.*"), callback=every_patient
+    )
+    # A DELETE is not registered: making one would fail the test.
+    assert unload(client_for("https://ehr.example/fhir")) == 0
+
+
 def test_a_message_without_its_record_entry_shows() -> None:
     with running(PERSONAS[:1]) as demo:
         rows = Walker(demo.url, demo.key).walk(PERSONAS[:1])
@@ -135,7 +174,7 @@ def test_the_three_requests_it_prints_do_what_it_says() -> None:
             printed += line
         requests_printed = printed.replace("\\\n", "").split("curl ")[1:]
         answers = [ask(text.split("\n\n")[0]) for text in requests_printed]
-        kept = process.stdout.readline()
+        kept = next(line for line in process.stdout if line.strip())
 
     statuses = [(answer.status_code, answer.json()["status"]) for answer in answers]
     assert statuses == [(201, "accepted-by-provider"), (200, "refused"), (200, "held")]

@@ -11,10 +11,9 @@ import os
 import time
 from pathlib import Path
 
-from fhirmsg.config import Settings
-
 from fhirmsg import app
 from fhirmsg.clock import Deadline
+from fhirmsg.config import Settings
 from fhirmsg.ports import OutboundMessage, Provider, Receipt
 
 

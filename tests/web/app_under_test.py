@@ -1,0 +1,151 @@
+"""The HTTP face over fakes at its ports, and answers checked against the contract."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from fhirmsg.answers import Answer, for_decision
+from fhirmsg.calls import Call
+from fhirmsg.clients import ApiScope, Client, ClientBook, digest_of
+from fhirmsg.guidance.decision import decide
+from fhirmsg.ports import Entry, HistoryPage
+from fhirmsg.web import WebServices, create_web
+from fhirmsg.web.contract import contract, validator_of
+from fhirmsg.web.health import Readiness
+from tests import builders
+
+KEY, READER_KEY = "fm_key-of-a-sender", "fm_key-of-a-reader"
+POLICY = builders.a_policy()
+PLATFORM = next(iter(POLICY.platforms))
+
+
+def a_body(**changes: Any) -> dict[str, Any]:
+    """Give the body of a plain reminder."""
+    return {
+        "patient": "Patient/amara",
+        "channel": "sms",
+        "platform": PLATFORM,
+        "purpose": "appointment",
+        "content": {"body": "Example Surgery: see you on Tuesday at 10:30."},
+        "confidential": "no",
+        "service": {"code": "general-practice", "sensitive": "no"},
+        "organization": "A12345",
+        "requester": {"identifier": "clerk-1", "name": "Casey Clerk", "role": "receptionist"},
+        **changes,
+    }
+
+
+@dataclass
+class FakeMessenger:
+    """Answers what a test wants, or a decision on a plain case; keeps the calls."""
+
+    answer: Answer | Exception | None = None
+    calls: list[Call] = field(default_factory=list)
+
+    def send(self, call: Call) -> Answer:
+        """Give the answer, or raise it."""
+        self.calls.append(call)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer or for_decision(call, decide(builders.a_case()))
+
+    check = send
+
+
+@dataclass
+class FakeHistory:
+    """Holds these entries."""
+
+    entries: tuple[Entry, ...] = ()
+    following: str | None = None
+
+    def find(self, message_id: str) -> tuple[Entry, ...]:
+        """Give those with this id."""
+        return tuple(entry for entry in self.entries if entry.message_id == message_id)
+
+    def page(self, patient: str, *, count: int, cursor: str | None = None) -> HistoryPage:
+        """Give all of them."""
+        return HistoryPage(entries=self.entries, next=self.following)
+
+
+@dataclass
+class Face:
+    """The application, its fakes and a client of it."""
+
+    messenger: FakeMessenger = field(default_factory=FakeMessenger)
+    history: FakeHistory = field(default_factory=FakeHistory)
+    readiness: Readiness = field(default_factory=lambda: Readiness(ready=True))
+
+    def __post_init__(self) -> None:
+        """Build it."""
+        sender = Client(
+            id="sender",
+            key_sha256=(digest_of(KEY),),
+            scopes=frozenset({ApiScope.CHECK, ApiScope.SEND, ApiScope.READ}),
+            organisations=frozenset({"A12345"}),
+            roles=frozenset({"receptionist"}),
+        )
+        reader = Client(
+            id="reader",
+            key_sha256=(digest_of(READER_KEY),),
+            scopes=frozenset({ApiScope.READ}),
+            organisations=frozenset({"B67890"}),
+        )
+        self.app = create_web(
+            WebServices(
+                messenger=self.messenger,
+                history=self.history,
+                policies={"A12345": POLICY},
+                clients=ClientBook([sender, reader]),
+                readiness=lambda: self.readiness,
+                fhir_base_url="https://ehr.example/fhir",
+                started=datetime(2026, 11, 24, tzinfo=UTC),
+            )
+        )
+        self.client: FlaskClient = self.app.test_client()
+
+    def post(self, body: Any, path: str = "/v1/messages", **headers: str) -> TestResponse:
+        """POST JSON as the sender."""
+        sent = {"Authorization": f"Bearer {KEY}", "Idempotency-Key": "key-1"}
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        return as_promised(self.client.post(path, json=body, headers=sent), "post", path)
+
+    def get(self, path: str, key: str = KEY) -> TestResponse:
+        """GET with a key."""
+        answer = self.client.get(path, headers={"Authorization": f"Bearer {key}"})
+        return as_promised(answer, "get", path)
+
+
+def as_promised(answer: TestResponse, method: str, path: str) -> TestResponse:
+    """Check an answer against the contract: its status, its media type, its body."""
+    operation = contract()["paths"][template_of(path)][method]
+    response = operation["responses"].get(str(answer.status_code))
+    response = response or operation["responses"]["default"]
+    if "$ref" in response:
+        response = contract()["components"]["responses"][response["$ref"].rpartition("/")[2]]
+    assert answer.mimetype in response["content"], (answer.status_code, answer.mimetype)
+    schema = response["content"][answer.mimetype]["schema"]
+    if "$ref" in schema:
+        errors = validator_of(schema["$ref"].rpartition("/")[2]).iter_errors(
+            answer.get_json(force=True)
+        )
+        assert [str(error) for error in errors] == []
+    assert answer.headers["X-Correlation-ID"]
+    return answer
+
+
+def template_of(path: str) -> str:
+    """Give the path of the contract that a path belongs to."""
+    parts = path.partition("?")[0].split("/")
+    for template in contract()["paths"]:
+        wanted = template.split("/")
+        if len(wanted) == len(parts) and all(
+            one.startswith("{") or one == other for one, other in zip(wanted, parts, strict=True)
+        ):
+            return str(template)
+    raise AssertionError(path)
