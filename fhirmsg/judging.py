@@ -14,6 +14,7 @@ from fhirmsg.guidance.consents import Kind
 from fhirmsg.guidance.decision import Decision, decide
 from fhirmsg.guidance.record import ConsentStatus, Gap
 from fhirmsg.ports import EntryDraft, OutboundMessage, ReadResult
+from fhirmsg.standing import is_confused
 
 _TOO_OLD = "The record was read too long ago to decide on it; try again."
 _SENT_BEFORE = (
@@ -36,7 +37,7 @@ def judge(call: Call, read: ReadResult, *, openable: bool = True) -> tuple[Case,
         gaps.append(Gap(sentence=_TOO_OLD))
     if read.entries is None:
         gaps.append(Gap(sentence=_SENT_BEFORE))
-    elif len(read.entries) > 1 or any(entry.status is None for entry in read.entries):
+    elif is_confused(read.entries):
         gaps.append(Gap(sentence=_SEVERAL))
     case = Case(
         request=call.request,

@@ -8,7 +8,8 @@ became of the hand-off is written whatever it was.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NoReturn
@@ -36,10 +37,13 @@ from fhirmsg.ports import (
     Receipt,
     RecordReader,
 )
+from fhirmsg.standing import comes_first, others, standing
 
 audit = logging.getLogger("fhirmsg.audit")
 
 _TRIES = 2
+# How long the first of several entries waits for the others to give way, look by look.
+_PATIENCE = (0.1, 0.3, 0.6, 1.0, 1.0, 0.0)
 _UNKNOWN = (
     "The message may have left, and the provider cannot tell. It is not sent again by itself: "
     "find out whether it arrived."
@@ -52,7 +56,8 @@ class _Attempt:
     """An open entry that is ours, and until when its hand-off may start.
 
     `first` is the case it was opened on. It is None when an abandoned entry was taken over: then
-    an earlier attempt may have handed the message off.
+    an earlier attempt may have handed the message off. `created` tells that this very call created
+    the entry.
     """
 
     call: Call
@@ -60,6 +65,7 @@ class _Attempt:
     provider: Provider
     start_by: Deadline
     first: Case | None
+    created: bool = False
 
 
 class Messenger:
@@ -73,6 +79,7 @@ class Messenger:
         providers: Mapping[str, Provider],
         record_key: bytes,
         times: Times | None = None,
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         """Use these ports. `record_key` keys the digest of contents on the record."""
         self._reader = reader
@@ -80,6 +87,7 @@ class Messenger:
         self._providers = providers
         self._record_key = record_key
         self._times = times or Times()
+        self._pause = pause
         self._clocks_apart = False
 
     def check(self, call: Call) -> Answer:
@@ -114,8 +122,10 @@ class Messenger:
             opening = self._log.open(draft)
             if opening.outcome is Opened.OTHERS and opening.entry is not None:
                 return self._already_there(call, opening.entry)
+            if opening.outcome is Opened.SEVERAL:
+                _still_running(1)
             if opening.outcome is not Opened.OURS or opening.entry is None:
-                return self._not_opened(call, read, opening.entry)
+                return self._not_opened(call, read)
             ours = opening.entry
         self._watch_clocks(ours)
         return self._go(
@@ -125,6 +135,7 @@ class Messenger:
                 provider=self._provider(call),
                 start_by=start_by,
                 first=case,
+                created=entry is None,
             )
         )
 
@@ -132,17 +143,23 @@ class Messenger:
         return self._reader.read(call.request, call.policy, call.message_id)
 
     def _only_entry(self, read: ReadResult) -> Entry | None:
-        """Give the entry that is there, None when there is none or no single plain one."""
-        entries = read.entries or ()
-        if len(entries) > 1:
-            self._log.ask_a_person(entries[0], "several-entries", _SEVERAL)
-        if len(entries) != 1 or entries[0].status is None:
+        """Give the entry that stands, None when there is none or no single plain one."""
+        found = standing(read.entries or ())
+        if len(found) > 1:
+            if all(each.status is EntryStatus.IN_PROGRESS for each in found):
+                # Two calls met at the server; one of them is about to give way.
+                self._wait_for_one_to_give_way(found)
+            self._log.ask_a_person(found[0], "several-entries", _SEVERAL)
+        if len(found) != 1 or found[0].status is None:
             return None
-        return entries[0]
+        return found[0]
 
-    def _not_opened(self, call: Call, read: ReadResult, entry: Entry | None) -> Answer:
-        if entry is not None:
-            self._log.ask_a_person(entry, "several-entries", _SEVERAL)
+    def _wait_for_one_to_give_way(self, running: tuple[Entry, ...]) -> None:
+        lease = self._times.lease(0.0)
+        if any(each.age_seconds is None or each.age_seconds < lease for each in running):
+            _still_running(1)
+
+    def _not_opened(self, call: Call, read: ReadResult) -> Answer:
         _, decision = judge(call, read, openable=False)
         self._note(call, "not sent", decision)
         return answers.for_decision(call, decision)
@@ -216,17 +233,39 @@ class Messenger:
 
     def _decide_again(self, attempt: _Attempt) -> tuple[Case, Decision]:
         try:
-            read = self._read(attempt.call)
+            read = self._alone(attempt, self._read(attempt.call))
             held = read.entries
-            if held is not None and len(held) == 1 and held[0].attempt != attempt.entry.attempt:
+            own = [each for each in held or () if each.reference == attempt.entry.reference]
+            if own and own[0].attempt != attempt.entry.attempt:
                 _still_running(2)
-            return judge(attempt.call, read, openable=held is None or len(held) == 1)
+            return judge(attempt.call, read, openable=held is None or bool(own))
         except StillRunning:
             raise
         except Exception:
             # The entry is open and nothing has left: it must not stay open for want of a read.
             self._end_unsent(attempt)
             raise
+
+    def _alone(self, attempt: _Attempt, read: ReadResult) -> ReadResult:
+        """Make sure that no other entry of this message is being sent or was sent.
+
+        The one with the lower id waits for the others to give way and goes on only when they
+        have; whoever finds a lower one, or one handed off, gives way at once. One that saw nobody
+        beside it goes on, and the others see what became of it.
+        """
+        for wait in _PATIENCE:
+            beside = others(read.entries or (), attempt.entry)
+            if not beside:
+                return read
+            if not comes_first(attempt.entry, beside):
+                break
+            self._pause(wait)
+            read = self._read(attempt.call)
+        if attempt.created:
+            self._log.withdraw(attempt.entry)
+        elif attempt.first is not None:
+            self._log.settle(attempt.entry, EntryStatus.NOT_DONE)
+        _still_running(1)
 
     def _stopped_by_second_look(self, attempt: _Attempt, decision: Decision) -> Answer:
         self._note(attempt.call, "stopped at the second look", decision)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -113,6 +115,7 @@ class World:
     provider: Provider | None = None
     log: CommunicationLog | None = None
     times: Times = field(default_factory=Times)
+    pause: Callable[[float], None] = time.sleep
 
     def __post_init__(self) -> None:
         """Compose the parts; the outbox stays in memory."""
@@ -125,6 +128,7 @@ class World:
             providers={"outbox": self.provider or self.outbox},
             record_key=b"a key of the tests, not a secret",
             times=self.times,
+            pause=self.pause,
         )
 
     def call(self, key: str | None = None, **request: Any) -> Call:

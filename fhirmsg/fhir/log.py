@@ -92,7 +92,8 @@ class FhirCommunicationLog:
             self._pause(wait)
             try:
                 found = self.find(message_id)
-            except RecordUnavailable:
+            except RecordUnavailable as error:
+                log.warning("look failed", extra={"reason": str(error)})
                 continue
             if found:
                 return found
@@ -106,7 +107,7 @@ class FhirCommunicationLog:
             self._client, answer, kind="Communication", filtered_by="identifier", deadline=deadline
         )
         if found.gaps:
-            raise RecordUnavailable("The record could not be searched whole; try again.")
+            raise RecordUnavailable(found.gaps[0].sentence)
         entries = (entry_of(raw, answer.date) for raw in found.resources)
         return tuple(entry for entry in entries if entry.message_id == message_id)
 
@@ -215,6 +216,19 @@ class FhirCommunicationLog:
         except RecordUnavailable:
             return None
         return _entry(answer) if answer.good and answer.resource else None
+
+    def withdraw(self, entry: Entry) -> bool:
+        """Delete an entry of ours that a race let through beside another one.
+
+        It was never handed off and says nothing that the other does not. Where the server will
+        not delete it, it ends `not-done`.
+        """
+        try:
+            if self._client.delete(entry.reference).good:
+                return True
+        except RecordUnavailable:
+            pass
+        return self.settle(entry, EntryStatus.NOT_DONE) is not None
 
     def ask_a_person(self, entry: Entry, code: str, text: str) -> None:
         """Open a Task, once for each message and code; a failure is logged and no more."""
