@@ -139,6 +139,11 @@ class _WatchedHTTPS(HTTPSConnection):
         _report_socket(sock)
         return sock
 
+    def _tunnel(self) -> None:
+        super()._tunnel()
+        # A socket shut meanwhile reads like the end of the proxy's answer.
+        _report_socket(self.sock)
+
     def request(self, *args: Any, **kwargs: Any) -> None:
         if self.sock is None:
             self.connect()

@@ -1,7 +1,7 @@
 """A server of the tests that says byte for byte what a script tells it to.
 
-    with raw_server(lambda peer, request: peer.sendall(b"HTTP/1.1 200 OK\\r\\n...")) as server:
-        requests.get(server.url)
+with raw_server(lambda peer, request: peer.sendall(b"HTTP/1.1 200 OK\\r\\n...")) as server:
+    requests.get(server.url)
 """
 
 from __future__ import annotations
@@ -66,10 +66,12 @@ def raw_server(script: Script, *, tls: ssl.SSLContext | None = None) -> Iterator
 
     def serve(peer: socket.socket) -> None:
         # A client that has gone is not this server's worry.
-        with contextlib.suppress(OSError):
-            with tls.wrap_socket(peer, server_side=True) if tls else peer as talking:
-                server.requests.append(_request(talking))
-                script(talking, server.requests[-1])
+        with (
+            contextlib.suppress(OSError),
+            tls.wrap_socket(peer, server_side=True) if tls else peer as talking,
+        ):
+            server.requests.append(_request(talking))
+            script(talking, server.requests[-1])
 
     def accept() -> None:
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -178,17 +179,13 @@ BUSY = answer(status="503 Service Unavailable")
 def made(script: Script, method: str, session: requests.Session) -> RawServer:
     """Make a call, however it ends."""
     with raw_server(script) as server:
-        try:
+        with contextlib.suppress(requests.exceptions.RequestException):
             call(session, server.url, method, deadline=Deadline(5), data=b"once")
-        except requests.exceptions.RequestException:
-            pass
         return server
 
 
 @pytest.mark.parametrize("first", [BUSY, hang_up], ids=["503", "lost answer"])
-@pytest.mark.parametrize(
-    ("method", "times"), [("GET", 2), ("POST", 1), ("PUT", 1), ("DELETE", 1)]
-)
+@pytest.mark.parametrize(("method", "times"), [("GET", 2), ("POST", 1), ("PUT", 1), ("DELETE", 1)])
 def test_only_a_get_is_made_again(
     session: requests.Session, first: Script, method: str, times: int
 ) -> None:
@@ -233,11 +230,9 @@ def test_a_redirect_to_nonsense_is_an_answer_or_a_lost_one(
     session: requests.Session, location: str
 ) -> None:
     script = answer(status="302 Found", Location=location)
-    with raw_server(script) as server:
-        try:
-            assert call(session, server.url).status_code == 302
-        except requests.exceptions.RequestException:
-            pass
+    lost = contextlib.suppress(requests.exceptions.RequestException)
+    with raw_server(script) as server, lost:
+        assert call(session, server.url).status_code == 302
 
 
 def test_a_certificate_of_an_unknown_authority_is_refused(session: requests.Session) -> None:
@@ -245,5 +240,3 @@ def test_a_certificate_of_an_unknown_authority_is_refused(session: requests.Sess
         with pytest.raises(requests.exceptions.SSLError):
             call(session, server.url, deadline=Deadline(5))
         assert server.requests == []
-
-

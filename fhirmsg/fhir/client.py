@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 from uuid import uuid4
 
 import requests
@@ -83,13 +83,18 @@ class FhirClient:
 
     def is_own(self, link: str) -> bool:
         """Tell whether a link stays on the server's origin and below its base path."""
-        target = urlsplit(urljoin(f"{self.base}/", link))
-        own = urlsplit(self.base)
+        try:
+            target = urlsplit(urljoin(f"{self.base}/", link))
+            own = urlsplit(self.base)
+            same = _origin(target) == _origin(own)
+        except ValueError:
+            return False
         return (
-            target.scheme == own.scheme
-            and target.netloc == own.netloc
+            same
+            and target.username is None
             and (target.path == own.path or target.path.startswith(f"{own.path}/"))
-            and "/../" not in f"{target.path}/"
+            # requests decodes the dots before it sends the path.
+            and ".." not in unquote(target.path).split("/")
         )
 
     def batch(self, paths: list[str], *, deadline: Deadline) -> tuple[FhirAnswer, list[FhirAnswer]]:
@@ -156,7 +161,8 @@ class FhirClient:
         headers: dict[str, str] | None = None,
     ) -> FhirAnswer:
         sent = {"Accept": JSON_TYPE, "X-Request-ID": str(uuid4())}
-        if method == "GET" or (isinstance(body, dict) and body.get("type") == "batch"):
+        searches = isinstance(body, str) or (body is not None and body.get("type") == "batch")
+        if method == "GET" or searches:
             sent["Prefer"] = "handling=strict"
         if isinstance(body, dict):
             sent["Content-Type"] = JSON_TYPE
@@ -216,13 +222,22 @@ def posix_date(text: str | None) -> float | None:
     if not text:
         return None
     try:
-        return parsedate_to_datetime(text[: len(_HTTP_DATE)]).timestamp()
+        parsed = parsedate_to_datetime(text[: len(_HTTP_DATE)])
     except (ValueError, TypeError):
         return None
+    return None if parsed.tzinfo is None else parsed.timestamp()
 
 
 def _seconds(text: str | None) -> float:
-    return float(text) if text and text.strip().isdecimal() else 0.0
+    """Read an `Age`; one that is no number says that there was a cache, and not how old it is."""
+    written = (text or "").strip()
+    if not written:
+        return 0.0
+    return float(written) if written.isdecimal() else float("inf")
+
+
+def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
+    return url.scheme, url.hostname, url.port or {"http": 80, "https": 443}.get(url.scheme)
 
 
 def inner_answers(outer: FhirAnswer, expected: int) -> list[FhirAnswer]:

@@ -29,72 +29,13 @@ from fhirmsg.fhir.provisions import (
     ods_codes,
     provision_tree,
 )
-from fhirmsg.guidance.provisions import ActorKind, CodeTerm, Direction, Provision
+from fhirmsg.guidance.provisions import Actor, ActorKind, CodeTerm, Direction, Provision
 from fhirmsg.guidance.record import Basis, ConsentFacts, ConsentStatus, OrganisationRef, Scope
 from fhirmsg.guidance.request import says_something
 
 _OBJECTION = (codes.normal_system(codes.CATEGORY_SYSTEM), "message-objection")
 _POLICY_RULES = {"OPTIN": Direction.PERMIT, "OPTOUT": Direction.DENY}
 _OTHER_POLICY_RULES = frozenset({"OPTINR", "OPTOUTE", "NOCONSENT", "IMPLIED", "IMPLIEDD"})
-
-# Shape of each element that can bear on a decision: an object, or a list of objects.
-_OBJECT, _LIST, _STRING = "object", "list", "string"
-_CONSENT_SHAPE = {
-    "status": _STRING,
-    "scope": _OBJECT,
-    "category": _LIST,
-    "patient": _OBJECT,
-    "performer": _LIST,
-    "organization": _LIST,
-    "verification": _LIST,
-    "extension": _LIST,
-    "provision": _OBJECT,
-}
-_PROVISION_SHAPE = {
-    "type": _STRING,
-    "period": _OBJECT,
-    "purpose": _LIST,
-    "class": _LIST,
-    "code": _LIST,
-    "actor": _LIST,
-    "securityLabel": _LIST,
-    "data": _LIST,
-    "provision": _LIST,
-}
-
-
-def misshapen(consent: Element) -> list[str]:
-    """Name the elements whose JSON shape is not the one R4 gives them, as dotted paths."""
-    faults = _faults(consent, _CONSENT_SHAPE, "Consent")
-    rule = consent.get("policyRule")
-    if rule is not None and not isinstance(rule, dict | list):
-        faults.append("Consent.policyRule")
-    waiting = [element(consent.get("provision"))]
-    for _ in range(2000):
-        if not waiting:
-            break
-        node = waiting.pop()
-        faults += _faults(node, _PROVISION_SHAPE, "Consent.provision")
-        waiting += elements(node.get("provision"))
-    return sorted(set(faults))
-
-
-def _faults(holder: Element, shape: dict[str, str], path: str) -> list[str]:
-    faults = []
-    for name, expected in shape.items():
-        value = holder.get(name)
-        if value is None:
-            continue
-        good = (
-            isinstance(value, str)
-            if expected is _STRING
-            else isinstance(value, dict)
-            if expected is _OBJECT
-            else isinstance(value, list) and all(isinstance(each, dict) for each in value)
-        )
-        if not good:
-            faults.append(f"{path}.{name}")
-    return faults
 
 
 def consent_facts(consent: Element, context: Context) -> ConsentFacts:
@@ -118,13 +59,20 @@ def consent_facts(consent: Element, context: Context) -> ConsentFacts:
             OrganisationRef(ods=ods_codes(reference, context))
             for reference in elements(consent.get("organization"))
         ),
-        altered=bool(consent.get("modifierExtension")) or bool(consent.get("implicitRules")),
+        altered=_is_altered(consent),
         **_subject(consent, own_codes),
         **_people(consent, root, context),
         **_reason(consent),
         **_verification(consent),
     )
     return replace(facts, **_bases(consent, facts, context))
+
+
+def _is_altered(consent: Element) -> bool:
+    parts = [consent, *elements(consent.get("verification")), *elements(consent.get("policy"))]
+    return bool(consent.get("implicitRules")) or any(
+        each.get("modifierExtension") for each in parts
+    )
 
 
 def _root(
@@ -284,13 +232,31 @@ def _basis_codes(consent: Element) -> list[tuple[str, str]]:
     return found
 
 
+def _is_delegate(actor: Actor) -> bool:
+    """Tell whether an actor is a related person in the role of somebody who was authorised.
+
+    By NHS number alone it is one too: who the number belongs to is compared elsewhere.
+    """
+    related = any(key.startswith("RelatedPerson/") for key in actor.keys)
+    by_number = any(map(codes.is_nhs_number, actor.keys)) and not any(
+        key.startswith("Patient/") for key in actor.keys
+    )
+    return (
+        actor.kind is ActorKind.PERSON
+        and (related or by_number)
+        and bool(codes.DELEGATE_ROLES.intersection(actor.roles))
+    )
+
+
 def _bases(consent: Element, facts: ConsentFacts, context: Context) -> dict[str, Any]:
     """Collect the grounds a Consent gives, from each of the places where they are found."""
     bases: set[Basis] = set()
     unlisted: set[str] = set()
     by_patient = bool(facts.performers & context.patient)
     typed_permit = facts.root is not None and facts.root.type is Direction.PERMIT
-    related = any(key.startswith("RelatedPerson/") for key in facts.grantees)
+    delegated = facts.root is not None and any(
+        _is_delegate(actor) and not actor.keys & context.patient for actor in facts.root.actors
+    )
     for system, code in _basis_codes(consent):
         basis: Basis | None = None
         if system == codes.PROXY_BASIS:
@@ -300,7 +266,7 @@ def _bases(consent: Element, facts: ConsentFacts, context: Context) -> dict[str,
         elif system == codes.FLAG_PROXY_ROLE:
             basis = Basis.UNLISTED
         elif system == codes.ROLE_CODE:
-            basis = _basis_of_role(code, explicit=by_patient and typed_permit and related)
+            basis = _basis_of_role(code, explicit=by_patient and typed_permit and delegated)
         if basis is not None:
             bases.add(basis)
         if basis is Basis.UNLISTED:

@@ -17,6 +17,8 @@ from fhirmsg.guidance.terms import Period, ResourceVersion
 
 Element = dict[str, Any]
 _PARTIAL = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?\Z")
+# FHIR's own ids have no underscore; whatever means something in a URL is in none.
+_LITERAL = re.compile(r"[A-Z][A-Za-z]*/[A-Za-z0-9\-._]{1,128}\Z")
 _TICK = timedelta(microseconds=1)
 
 
@@ -117,10 +119,8 @@ def literal(reference: object, base: str) -> str | None:
         if text.lower().startswith(prefix.lower()):
             text = text[len(prefix) :]
             break
-    parts = text.partition("/_history/")[0].split("/")
-    if len(parts) == 2 and parts[0][:1].isupper() and parts[0].isalnum() and parts[1]:
-        return "/".join(parts)
-    return None
+    text = text.partition("/_history/")[0]
+    return text if _LITERAL.match(text) and not text.endswith(("/.", "/..")) else None
 
 
 def reference_keys(reference: object, base: str) -> frozenset[str]:
@@ -172,7 +172,17 @@ def instant_of(text: object) -> datetime | None:
 
 def start_of_day(day: date, zone: tzinfo) -> datetime:
     """Give the instant at which a local day begins, in UTC."""
-    return datetime.combine(day, time(), zone).astimezone(UTC)
+    return _in_utc(datetime.combine(day, time(), zone))
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """Give an instant in UTC; where that lies outside the calendar, the first or last one in it."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        if moment.year == 1:
+            return datetime.min.replace(tzinfo=UTC)
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def period_of(value: object, zone: tzinfo) -> Period | None:
@@ -199,7 +209,7 @@ def _bound(period: Element, name: str, zone: tzinfo) -> tuple[datetime | None, b
         return None, False, f"_{name}" in period
     instant = instant_of(text)
     if instant is not None:
-        return instant.astimezone(UTC), True, False
+        return _in_utc(instant), True, False
     days = days_of(text)
     if days is None or len(text_of(text)) > 10 or days[0] is None or days[1] is None:
         return None, False, True

@@ -32,6 +32,7 @@ from fhirmsg.guidance.provisions import (
 from fhirmsg.guidance.terms import PURPOSE_PARENT, Channel, Match
 
 _MESSAGES = frozenset({"Communication", "CommunicationRequest"})
+_NOT_MESSAGING = frozenset({"collect", "correct"})
 _STAFF = frozenset({"Practitioner", "PractitionerRole"})
 _PEOPLE = frozenset({"Patient", "RelatedPerson"})
 
@@ -181,7 +182,7 @@ def _node(
         raise TooLarge
     written_type = raw.get("type")
     direction = {"permit": Direction.PERMIT, "deny": Direction.DENY}.get(text_of(written_type))
-    actions = {code for _, code in codings(raw.get("action"))}
+    actions = [{code for _, code in codings(action)} for action in elements(raw.get("action"))]
     return Provision(
         type=direction,
         unknown_type=written_type is not None and direction is None,
@@ -198,8 +199,11 @@ def _node(
             for label in elements(raw.get("securityLabel"))
         ),
         data=bool(raw.get("data")) or raw.get("dataPeriod") is not None,
-        altered=bool(raw.get("modifierExtension")),
-        other_action=bool(actions) and actions <= {"collect", "correct"},
+        altered=any(
+            each.get("modifierExtension")
+            for each in (raw, *elements(raw.get("actor")), *elements(raw.get("data")))
+        ),
+        other_action=bool(actions) and all(each and each <= _NOT_MESSAGING for each in actions),
         nested=tuple(
             _node(nested, context, consent, depth - 1, left)
             for nested in elements(raw.get("provision"))
@@ -217,4 +221,6 @@ def _class(coding: Element) -> Match:
     code = text_of(coding.get("code"))
     if codes.normal_system(coding.get("system")) != codes.RESOURCE_TYPES or not code:
         return Match.UNKNOWN
-    return Match.YES if code in _MESSAGES else Match.NO
+    if code in _MESSAGES:
+        return Match.YES
+    return Match.NO if code in codes.RESOURCES else Match.UNKNOWN

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 
 from fhirmsg.clock import Deadline
 from fhirmsg.fhir.client import FhirAnswer, FhirClient, Resource
-from fhirmsg.fhir.consents import consent_facts, misshapen
+from fhirmsg.fhir.consents import consent_facts
 from fhirmsg.fhir.elements import reference_keys, version_of
 from fhirmsg.fhir.provisions import Context, TooLarge
 from fhirmsg.fhir.searching import Found, read_all_pages
+from fhirmsg.fhir.shapes import misshapen
 from fhirmsg.guidance.record import ConsentFacts, Gap
 from fhirmsg.guidance.terms import ResourceVersion
 

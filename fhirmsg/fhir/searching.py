@@ -17,6 +17,12 @@ from fhirmsg.guidance.record import Gap
 
 MAX_PAGES = 200
 
+# What a server says beside its matches when some of them are kept back (OperationOutcome).
+_SEVERE = frozenset({"error", "fatal"})
+_KEPT_BACK = frozenset(
+    {"suppressed", "forbidden", "security", "incomplete", "throttled", "timeout"}
+)
+
 
 @dataclass(kw_only=True)
 class Found:
@@ -27,15 +33,16 @@ class Found:
 
 
 def read_all_pages(
-    client: FhirClient, first: FhirAnswer, *, kind: str, filtered_by: str, deadline: Deadline
+    client: FhirClient, first: FhirAnswer, *, kind: str, filtered_by: str | None, deadline: Deadline
 ) -> Found:
     """Take a search answer and follow it to the end.
 
-    kind: resource type searched. filtered_by: the parameter that must not have been ignored.
+    kind: resource type searched. filtered_by: the parameter that must not have been ignored; None
+    for a posted search, whose self link says nothing of it.
     Never raises; every failure is a gap.
     """
     found = Found()
-    answer, matches, total, seen = first, 0, None, set[str]()
+    answer, matches, total, seen = first, set[str](), None, set[str]()
     for page in range(1, MAX_PAGES + 1):
         bundle = answer.resource or {}
         if answer.status != 200 or bundle.get("type") != "searchset":
@@ -45,16 +52,16 @@ def read_all_pages(
             return found
         if answer.age > 0:
             found.gaps.append(_gap(f"The {kind} search was answered from a cache"))
-        if page == 1 and _filter_was_ignored(bundle, filtered_by):
+        if page == 1 and filtered_by is not None and _filter_was_ignored(bundle, filtered_by):
             found.gaps.append(_gap(f"The {kind} search ignored its {filtered_by} filter"))
-        matches += _take_page(bundle, kind, found)
+        _take_page(bundle, kind, found, matches)
         stated = bundle.get("total")
         total = stated if isinstance(stated, int) else total
         link = next_link(bundle)
         if link is None:
-            if total is not None and total != matches:
+            if total is not None and total != len(matches):
                 found.gaps.append(
-                    _gap(f"The {kind} search gave {matches} of the {total} entries it counts")
+                    _gap(f"The {kind} search gave {len(matches)} of the {total} entries it counts")
                 )
             return found
         if link in seen:
@@ -82,7 +89,10 @@ def _filter_was_ignored(bundle: Resource, parameter: str) -> bool:
     for link in elements(bundle.get("link")):
         if link.get("relation") != "self" or not text_of(link.get("url")):
             continue
-        asked = parse_qs(urlsplit(text_of(link.get("url"))).query)
+        try:
+            asked = parse_qs(urlsplit(text_of(link.get("url"))).query)
+        except ValueError:
+            return True
         if "_getpages" in asked:
             return False
         # An empty value is left out by parse_qs: a filter on nothing is no filter.
@@ -98,27 +108,40 @@ def next_link(bundle: Resource) -> str | None:
     return None
 
 
-def _take_page(bundle: Resource, kind: str, found: Found) -> int:
-    """Take the matches of one page; gives how many entries claim to be matches."""
+def _take_page(bundle: Resource, kind: str, found: Found, matches: set[str]) -> None:
+    """Take the matches of one page, and name in `matches` each entry that claims to be one.
+
+    One that comes twice counts once: where pages shift while they are read, it stands in the place
+    of one that is then missing.
+    """
     entries = bundle.get("entry")
     if entries is None:
-        return 0
+        return
     if not isinstance(entries, list):
         found.gaps.append(_gap(f"A page of the {kind} search has no readable entries"))
-        return 0
-    matches = 0
+        return
     for entry in entries:
         mode = text_of(element(element(entry).get("search")).get("mode"))
+        resource = element(entry).get("resource")
+        outcome = element(resource).get("resourceType") == "OperationOutcome"
+        if outcome and _says_something_is_missing(element(resource)):
+            found.gaps.append(_gap(f"The {kind} search says that it is not complete"))
         if mode in ("outcome", "include"):
             continue
-        matches += 1
-        resource = element(entry).get("resource")
         if not isinstance(resource, dict) or resource.get("resourceType") != kind:
-            if element(resource).get("resourceType") == "OperationOutcome" and not mode:
-                matches -= 1
             found.gaps.append(_gap(f"An entry of the {kind} search is no {kind}"))
+            if not outcome:
+                matches.add(f"entry {len(matches)}")
             continue
-        if not text_of(resource.get("id")):
+        id_ = text_of(resource.get("id"))
+        if not id_:
             found.gaps.append(_gap(f"An entry of the {kind} search has no id"))
+        matches.add(f"{kind}/{id_}" if id_ else f"entry {len(matches)}")
         found.resources.append(resource)
-    return matches
+
+
+def _says_something_is_missing(outcome: Resource) -> bool:
+    return any(
+        text_of(issue.get("severity")) in _SEVERE or text_of(issue.get("code")) in _KEPT_BACK
+        for issue in elements(outcome.get("issue"))
+    )

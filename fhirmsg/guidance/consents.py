@@ -72,16 +72,19 @@ def _is_about_messages(consent: ConsentFacts) -> bool:
     )
 
 
-def _says_nothing_of_its_subject(consent: ConsentFacts) -> bool:
+def _says_nothing_of_its_subject(consent: ConsentFacts, patient: frozenset[str]) -> bool:
     root = _root(consent)
+    narrowed_to_others = bool(root.actors) and not any(
+        actor.kind is ActorKind.ORGANISATION or actor.keys & patient for actor in root.actors
+    )
     # A class or code that is not understood says nothing.
     return not (
         any(each is not Match.UNKNOWN for each in root.classes)
         or any(term.understood for term in root.codes)
         or root.data
+        or narrowed_to_others
         or consent.other_category
         or consent.disclosure
-        or any(actor.kind is not ActorKind.ORGANISATION for actor in root.actors)
     )
 
 
@@ -107,7 +110,7 @@ def kinds_of(consent: ConsentFacts, patient: frozenset[str]) -> frozenset[Kind]:
         direction is Direction.DENY
         and not foreign_scope
         and only_organisations
-        and (consent.disclosure or (not kinds and _says_nothing_of_its_subject(consent)))
+        and (consent.disclosure or (not kinds and _says_nothing_of_its_subject(consent, patient)))
     ):
         kinds.add(Kind.DENIAL_OF_DISCLOSURE)
         if not consent.disclosure:
@@ -118,9 +121,8 @@ def kinds_of(consent: ConsentFacts, patient: frozenset[str]) -> frozenset[Kind]:
         return frozenset({Kind.OTHER})
     untyped = _root(consent).type is None and (consent.root is not None or consent.policy_rule)
     opted_in = consent.root is None and direction is Direction.PERMIT
-    if (direction is Direction.DENY or (untyped and not opted_in)) and _says_nothing_of_its_subject(
-        consent
-    ):
+    may_deny = direction is Direction.DENY or (untyped and not opted_in)
+    if may_deny and _says_nothing_of_its_subject(consent, patient):
         return frozenset({Kind.UNCLEAR})
     return frozenset({Kind.OTHER})
 

@@ -146,6 +146,10 @@ def test_a_denial_of_something_not_understood_is_unclear(root: Provision) -> Non
     assert says(a_consent(root=root)) == [Says.UNCLEAR]
 
 
+def test_a_denial_that_names_the_patient_and_nothing_else_is_unclear() -> None:
+    assert says(a_consent(root=deny(actors=(a_person(AMARA_KEYS),)))) == [Says.UNCLEAR]
+
+
 def test_a_denial_of_another_kind_of_record_is_no_objection() -> None:
     assert says(a_consent(root=deny(classes=(Match.NO,)))) == []
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import pkgutil
 import sys
 from pathlib import Path
 
 import pytest
 
 import fhirmsg.guidance
+from fhirmsg.guidance import rules
 from fhirmsg.guidance.grants import FLAW_EFFECTS
-from fhirmsg.guidance.rule import Card, Effect
+from fhirmsg.guidance.rule import Card, Effect, Rule
 from fhirmsg.guidance.rules import HEADINGS, RULES
 
 CARDS = [each.card for each in RULES]
@@ -56,6 +59,16 @@ def test_the_guidance_reads_no_clock_no_network_and_no_file(module: Path) -> Non
 def test_every_code_has_one_card() -> None:
     codes = [card.code for card in CARDS]
     assert sorted(codes) == sorted(set(codes))
+
+
+def test_every_rule_that_is_written_is_listed() -> None:
+    written = {
+        id(value)
+        for module in pkgutil.iter_modules(rules.__path__)
+        for value in vars(importlib.import_module(f"{rules.__name__}.{module.name}")).values()
+        if isinstance(value, Rule)
+    }
+    assert written == {id(each) for each in RULES}
 
 
 @every_card

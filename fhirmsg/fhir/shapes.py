@@ -1,0 +1,104 @@
+"""Whether a Consent has the JSON shape that R4 gives it, as far as it can bear on a decision.
+
+Reading is tolerant (`elements.py`): what has another shape is empty there. So it is looked for
+here, and told: a code that is a number, or an actor that is a word, is a code or an actor missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from fhirmsg.fhir.elements import Element, element, elements
+
+# A check gives the faults of one value, as dotted paths that end in its place.
+_Check = Callable[[Any, str], Iterator[str]]
+# Larger trees are not understood anyway.
+_MOST_NODES = 2000
+
+
+def _a(kind: type) -> _Check:
+    def check(value: Any, path: str) -> Iterator[str]:
+        if not isinstance(value, kind):
+            yield path
+
+    return check
+
+
+def _object(**members: _Check) -> _Check:
+    def check(value: Any, path: str) -> Iterator[str]:
+        if not isinstance(value, dict):
+            yield path
+            return
+        for name, inner in members.items():
+            if value.get(name) is not None:
+                yield from inner(value[name], f"{path}.{name}")
+
+    return check
+
+
+def _list(of: _Check) -> _Check:
+    def check(value: Any, path: str) -> Iterator[str]:
+        if not isinstance(value, list):
+            yield path
+            return
+        for each in value:
+            yield from of(each, path)
+
+    return check
+
+
+def _object_or_list(of: _Check) -> _Check:
+    """A list where R4 has one object: seen in the wild, and read as what it means."""
+
+    def check(value: Any, path: str) -> Iterator[str]:
+        yield from (_list(of) if isinstance(value, list) else of)(value, path)
+
+    return check
+
+
+_STRING, _BOOLEAN = _a(str), _a(bool)
+_CODING = _object(system=_STRING, code=_STRING)
+_CONCEPT = _object(coding=_list(_CODING))
+_IDENTIFIER = _object(system=_STRING, value=_STRING)
+_REFERENCE = _object(reference=_STRING, type=_STRING, identifier=_IDENTIFIER)
+_EXTENSION = _object(url=_STRING, valueCodeableConcept=_CONCEPT, valueReference=_REFERENCE)
+
+_CONSENT = _object(
+    status=_STRING,
+    scope=_CONCEPT,
+    category=_list(_CONCEPT),
+    patient=_REFERENCE,
+    performer=_list(_REFERENCE),
+    organization=_list(_REFERENCE),
+    policyRule=_object_or_list(_CONCEPT),
+    decision=_STRING,
+    verification=_list(_object(verified=_BOOLEAN, verificationDate=_STRING)),
+    extension=_list(_EXTENSION),
+    provision=_object(),
+)
+_PROVISION = _object(
+    type=_STRING,
+    period=_object(),
+    purpose=_list(_CODING),
+    code=_list(_CONCEPT),
+    actor=_list(_object(role=_CONCEPT, reference=_REFERENCE)),
+    action=_list(_CONCEPT),
+    securityLabel=_list(_CODING),
+    data=_list(_object()),
+    provision=_list(_object()),
+    **{"class": _list(_CODING)},
+)
+
+
+def misshapen(consent: Element) -> list[str]:
+    """Name the elements whose JSON shape is not the one R4 gives them, as dotted paths."""
+    faults = list(_CONSENT(consent, "Consent"))
+    waiting = [element(consent.get("provision"))]
+    for _ in range(_MOST_NODES):
+        if not waiting:
+            break
+        node = waiting.pop()
+        faults += _PROVISION(node, "Consent.provision")
+        waiting += elements(node.get("provision"))
+    return sorted(set(faults))
