@@ -10,6 +10,7 @@ Source: https://hl7.org/fhir/R4/http.html; where that leaves a choice, HAPI's.
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -52,6 +53,8 @@ class Store:
         self._written: set[int] = set()
         self._deleted: set[tuple[str, str]] = set()
         self._db = open_database(file)
+        # Closed with the store, for who forgets to.
+        self._closing = weakref.finalize(self, self._db.close)
 
     def now(self) -> int:
         """The moment by the store's clock, in milliseconds since 1970."""
@@ -60,7 +63,7 @@ class Store:
     def close(self) -> None:
         """Close the file; the store is not usable afterwards."""
         with self._lock:
-            self._db.close()
+            self._closing()
 
     # Reading
 

@@ -8,6 +8,8 @@ from typing import Any
 from fhirmsg.web.contract import Fault
 
 MAX_BYTES = 256 * 1024
+# The contract goes six levels deep.
+_DEEPEST = 32
 
 
 class NotReadable(Exception):
@@ -36,7 +38,24 @@ def json_object(raw: bytes) -> dict[str, Any]:
         raise NotReadable(str(error) if isinstance(error, _Refused) else _NUMBER) from None
     if not isinstance(body, dict):
         raise NotReadable("the body has to be a JSON object")
+    if _is_deeper_than(_DEEPEST, body):
+        raise NotReadable("the body is nested too deeply")
     return body
+
+
+def _is_deeper_than(limit: int, body: Any) -> bool:
+    """Tell whether a value is nested deeper than this; interpreters differ in what they take."""
+    level = [body]
+    for _ in range(limit):
+        level = [
+            inner
+            for each in level
+            for inner in (each.values() if isinstance(each, dict) else each)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 _NUMBER = "the body holds a number that cannot be read"

@@ -245,7 +245,7 @@ def test_junk_is_kept_as_it_came(store: Store, elements: dict[str, Any]) -> None
     "body",
     [
         b'{"resourceType":"Patient","x":' + b"[" * 5000 + b"]" * 5000 + b"}",
-        b'{"resourceType":"Patient","x":' + b'{"x":' * 900 + b"1" + b"}" * 901,
+        b'{"resourceType":"Patient","x":' + b'{"x":' * 20_000 + b"1" + b"}" * 20_001,
         b'{"resourceType":"Patient","x":NaN}',
         b'{"resourceType":"Patient","x":1e999}',
         b'{"resourceType":"Patient","x":"\\ud800"}',

@@ -191,6 +191,7 @@ def test_the_builders_make_the_same_kind_of_request() -> None:
         (b"[1]", "object"),
         (b"\xff", "UTF-8"),
         (b"[" * 100_000, "nested"),
+        (b'{"a":' * 40 + b"1" + b"}" * 40, "nested"),
         (b'{"a": ' + b"9" * 5000 + b"}", "number"),
     ],
 )
