@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from importlib import import_module
 from importlib.util import find_spec
@@ -12,26 +13,38 @@ import click
 
 from fhirmsg import __version__
 
-# Commands that live elsewhere, by name: the module that has a click command of that name.
-_ELSEWHERE = {"demo": "fhirmsg.demo.cli", "personas": "fhirmsg.demo.cli"}
+# Commands that live elsewhere: the module with a click command of that name, and what it is for,
+# told here so that `--help` need not import it.
+_ELSEWHERE = {
+    "demo": ("fhirmsg.demo.cli", "Try it all on this machine, with fictional patients."),
+    "personas": ("fhirmsg.demo.cli", "The fictional patients of the demo."),
+}
 
 
 class _Commands(click.Group):
     """The commands here, and those elsewhere as far as their module is there."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        there = (name for name, module in _ELSEWHERE.items() if _is_there(module))
+        there = (name for name, (module, _) in _ELSEWHERE.items() if _is_there(module))
         return sorted({*super().list_commands(ctx), *there})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        module = _ELSEWHERE.get(cmd_name)
-        if module is None:
+        if cmd_name not in _ELSEWHERE:
             return super().get_command(ctx, cmd_name)
+        module, _ = _ELSEWHERE[cmd_name]
         try:
             found = getattr(import_module(module), cmd_name, None)
         except ImportError:
             return None
         return found if isinstance(found, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = {name: command.get_short_help_str(70) for name, command in self.commands.items()}
+        rows.update(
+            (name, _ELSEWHERE[name][1]) for name in self.list_commands(ctx) if name in _ELSEWHERE
+        )
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(rows.items()))
 
 
 def _is_there(module: str) -> bool:
@@ -83,6 +96,9 @@ def new_key(client: str) -> None:
     """Make a key: shown once for the caller, and as a digest for the clients file."""
     from fhirmsg import clients
 
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", client):
+        _fail("An id is made of letters, digits, full stops and hyphens.", status=2)
+
     key, digest = clients.new_key()
     click.echo(f"# The key. It is shown this once; give it to the caller over a safe way:\n{key}\n")
     click.echo("# For the clients file, which holds the digest alone. Set what it may do:")
@@ -103,11 +119,11 @@ def check_policy(file: str) -> None:
 
     try:
         found = read_policy(file)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a path"
-        _fail(f"{file} cannot be read ({reason}).", status=2)
+    except OSError as error:
+        _fail(f"{file} cannot be read ({error.strerror}).", status=2)
     except SettingsError as error:
-        _fail(f"{file} has {len(error.faults)} fault(s):", error.faults)
+        count = len(error.faults)
+        _fail(f"{file} has {count} fault{'s' * (count > 1)}:", error.faults)
     organisations = ", ".join(sorted(found.organisations))
     click.echo(f"OK {file}: version {found.version}, sha256 {found.sha256}, for {organisations}")
 

@@ -13,6 +13,7 @@ from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.consents import Kind
 from fhirmsg.guidance.decision import Decision, decide
 from fhirmsg.guidance.record import ConsentStatus, Gap
+from fhirmsg.guidance.terms import ResourceVersion
 from fhirmsg.ports import EntryDraft, OutboundMessage, ReadResult
 from fhirmsg.standing import is_confused
 
@@ -67,11 +68,15 @@ def draft_entry(call: Call, case: Case, decision: Decision, record_key: bytes) -
         contact_tail=((point.value if point else None) or "")[-3:],
         label_restricted=needs_restricted_label(case, decision),
         correlation_id=call.correlation_id,
-        proxy_consent=(
-            None if consent is None else f"{consent.reference}/_history/{consent.version_id}"
-        ),
+        proxy_consent=None if consent is None else _cited(consent),
         copy_body=call.policy.record_copy,
     )
+
+
+def _cited(version: ResourceVersion) -> str:
+    if version.version_id is None:
+        return version.reference
+    return f"{version.reference}/_history/{version.version_id}"
 
 
 def _content_digest(call: Call, record_key: bytes) -> str:
@@ -91,7 +96,7 @@ def needs_restricted_label(case: Case, decision: Decision) -> bool:
     return any(
         consent.status is ConsentStatus.ACTIVE
         and (consent.safety or Kind.DENIAL_OF_PERSON in case.kinds[consent.version.reference])
-        for consent in case.consents
+        for consent in case.consents_with_linked
     )
 
 

@@ -268,8 +268,8 @@ def test_every_uuid_and_digest_survives(seed: bytes) -> None:
 
 
 @given(
-    st.from_regex(r"\A0[1-9]\d{8,9}\Z", fullmatch=True).filter(str.isascii)
-    | st.from_regex(r"\A[3-9]\d{9}\Z", fullmatch=True).filter(str.isascii),
+    st.text("0123456789", min_size=9, max_size=10).map(lambda rest: f"0{rest}")
+    | st.text("0123456789", min_size=10, max_size=10),
     st.lists(st.sampled_from(["", " ", "-", "  "]), min_size=11, max_size=11),
     st.text(alphabet="abz ,;:/_=\n\u00e9", max_size=5),
 )

@@ -33,6 +33,9 @@ def demo(host: str, port: int, fhir_base_url: str | None, check: bool) -> None:
     # What was decided about each message is shown by the demo itself.
     logging.getLogger("fhirmsg.audit").setLevel(logging.WARNING)
     personas = load_personas()
+    if not personas:
+        click.echo("The demo cannot run: its personas were not installed with it.", err=True)
+        sys.exit(1)
     try:
         with running(
             personas, host=host, port=0 if check else port, fhir_base_url=fhir_base_url

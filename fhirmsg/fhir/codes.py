@@ -278,6 +278,8 @@ MEDIUM: dict[Channel, tuple[str, str]] = {
     Channel.NHS_APP: ("WRITTEN", "NHS App message"),
     Channel.LETTER: ("MAILWRIT", "Letter"),
     Channel.VOICE: ("PHONE", "Telephone call"),
+    Channel.VIDEO: ("VIDEOCONF", "Video call"),
+    Channel.FAX: ("FAXWRIT", "Fax"),
 }
 PARTICIPATION_MODE_AS_WRITTEN = "http://terminology.hl7.org/CodeSystem/v3-ParticipationMode"
 COMMUNICATION_CATEGORY = "http://terminology.hl7.org/CodeSystem/communication-category"

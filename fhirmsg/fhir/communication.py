@@ -160,18 +160,25 @@ def settled(
         copy.pop("note", None)
         copy.pop("sent", None)
         labels = [*copy.get("meta", {}).get("security", [])]
-        if not any(label.get("code") == "R" for label in labels):
+        if not any(_is_restricted(label) for label in labels):
             labels.append(LABEL_RESTRICTED)
         copy["meta"] = {**copy.get("meta", {}), "security": labels}
         return copy
     if sent is not None:
         copy["sent"] = instant(sent)
-        copy["extension"] = [*copy.get("extension", []), _delivery("accepted", sent)]
+        accepted = _delivery("accepted", sent)
+        if accepted not in copy.get("extension", []):
+            copy["extension"] = [*copy.get("extension", []), accepted]
     if provider_id:
         _with_extension(copy, _simple("provider-id", "valueString", provider_id))
     if decision is not None:
         _with_extension(copy, decision_extension(decision))
     return copy
+
+
+def _is_restricted(label: Resource) -> bool:
+    system = codes.normal_system(label.get("system"))
+    return system == codes.CONFIDENTIALITY and label.get("code") == LABEL_RESTRICTED["code"]
 
 
 def _delivery(state: str, at: datetime) -> Resource:
@@ -250,8 +257,11 @@ def override_provenance(target: str, request: SendRequest, recorded: datetime) -
 def task(
     *, message_id: str, code: str, text: str, focus: str, patient: str, authored: datetime
 ) -> Resource:
-    """Give a Task for a person about one entry (https://hl7.org/fhir/R4/task.html), labelled R."""
-    return {
+    """Give a Task for a person about one entry (https://hl7.org/fhir/R4/task.html), labelled R.
+
+    `patient` is empty when the entry names none.
+    """
+    resource: Resource = {
         "resourceType": "Task",
         "meta": {"security": [LABEL_RESTRICTED]},
         "identifier": [{"system": codes.TASK_SYSTEM, "value": f"{message_id}:{code}"}],
@@ -261,6 +271,8 @@ def task(
         "code": {"coding": [{"system": codes.TASK_SYSTEM, "code": code}]},
         "description": text,
         "focus": {"reference": focus},
-        "for": {"reference": patient},
         "authoredOn": instant(authored),
     }
+    if patient:
+        resource["for"] = {"reference": patient}
+    return resource

@@ -7,7 +7,9 @@ use `mobile`; a textphone is `other`), Ofcom's numbering plan for what a UK mobi
 from __future__ import annotations
 
 import re
+import unicodedata
 from datetime import tzinfo
+from typing import TypeGuard
 
 import phonenumbers
 
@@ -16,13 +18,22 @@ from fhirmsg.fhir.elements import Element, codings, elements, extensions, period
 from fhirmsg.guidance.record import ContactPoint
 from fhirmsg.guidance.terms import Channel
 
-_TELEPHONE = re.compile(r"(?:tel:)?\+?[0-9 ()./\-]+\Z", re.IGNORECASE)
+_TELEPHONE = re.compile(r"(?:tel:)?\+?[0-9\s()./\-\u2010-\u2015]+\Z", re.IGNORECASE)
 # 070 is for numbers that follow a person, 076 for pagers, except the Isle of Man's mobiles.
 _UK_MOBILE = re.compile(r"\+447(?:[1-57-9]\d{8}|624\d{6})\Z")
+# Everything that begins with 07 has ten digits after the 0.
+_CUT_SHORT = re.compile(r"\+447\d{0,8}\Z")
 _EMAIL = re.compile(
-    r"[^\s@<>\",;:()\[\]\\]+@([A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]{2,}\Z"
+    r"[^\s\x00-\x1f\x7f-\x9f@<>\",;:()\[\]\\]+"
+    r"@([A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]{2,}\Z"
 )
 _VERIFIED = "01"
+_LARGEST_RANK = 2**31 - 1
+
+
+def _as_seen(text: str) -> str:
+    """Give a text without the invisible marks that come along when it is copied."""
+    return "".join(each for each in text if unicodedata.category(each) != "Cf").strip()
 
 
 def normal_telephone(text: str) -> str | None:
@@ -30,21 +41,25 @@ def normal_telephone(text: str) -> str | None:
 
     Words beside the number ("daughter's") make it somebody's remark, and it is not used.
     """
-    if len(text) > 40 or not _TELEPHONE.match(text):
+    seen = _as_seen(text)
+    if len(seen) > 40 or not _TELEPHONE.match(seen):
         return None
     try:
-        parsed = phonenumbers.parse(text, "GB")
+        parsed = phonenumbers.parse(seen, "GB")
     except phonenumbers.NumberParseException:
         return None
-    if not phonenumbers.is_possible_number(parsed):
+    # Without its area code a number is possible too, but nobody can tell where.
+    whole = phonenumbers.ValidationResult.IS_POSSIBLE
+    if phonenumbers.is_possible_number_with_reason(parsed) != whole:
         return None
     written: str = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
-    return written
+    return None if _CUT_SHORT.match(written) else written
 
 
 def normal_email(text: str) -> str | None:
     """Give an address with its domain in lower case; None when it is no single address."""
-    address = text[len("mailto:") :] if text.lower().startswith("mailto:") else text
+    seen = _as_seen(text)
+    address = seen[len("mailto:") :] if seen.lower().startswith("mailto:") else seen
     if len(address) > 254 or ".." in address or not _EMAIL.match(address):
         return None
     local, _, domain = address.rpartition("@")
@@ -60,7 +75,7 @@ def contact_points(resource: Element, zone: tzinfo) -> tuple[ContactPoint, ...]:
     """Translate `telecom`, and for a Patient the verified NHS number as the NHS App's address."""
     points = [_point(entry, zone) for entry in elements(resource.get("telecom"))]
     if resource.get("resourceType") == "Patient":
-        points += [_app_point(each) for each in elements(resource.get("identifier"))]
+        points += [_app_point(each, zone) for each in elements(resource.get("identifier"))]
     return tuple(point for point in points if point is not None)
 
 
@@ -75,9 +90,14 @@ def _point(entry: Element, zone: tzinfo) -> ContactPoint | None:
         value=value,
         channels=channels,
         use=use or None,
-        rank=rank if isinstance(rank, int) and not isinstance(rank, bool) else None,
+        rank=rank if _is_rank(rank) else None,
         period=period_of(entry.get("period"), zone),
     )
+
+
+def _is_rank(rank: object) -> TypeGuard[int]:
+    # A boolean is an integer to Python.
+    return isinstance(rank, int) and rank is not True and 0 < rank <= _LARGEST_RANK
 
 
 def _value_and_channels(system: str, use: str, text: str) -> tuple[str | None, frozenset[Channel]]:
@@ -93,7 +113,7 @@ def _value_and_channels(system: str, use: str, text: str) -> tuple[str | None, f
     return number, frozenset({Channel.VOICE})
 
 
-def _app_point(identifier: Element) -> ContactPoint | None:
+def _app_point(identifier: Element, zone: tzinfo) -> ContactPoint | None:
     if not codes.is_nhs_number(identifier.get("system")):
         return None
     number = re.sub(r"\s", "", text_of(identifier.get("value")))
@@ -104,7 +124,12 @@ def _app_point(identifier: Element) -> ContactPoint | None:
     )
     if not verified or not re.fullmatch(r"\d{10}", number):
         return None
-    return ContactPoint(value=number, channels=frozenset({Channel.NHS_APP}))
+    return ContactPoint(
+        value=number,
+        channels=frozenset({Channel.NHS_APP}),
+        use="old" if text_of(identifier.get("use")) == "old" else None,
+        period=period_of(identifier.get("period"), zone),
+    )
 
 
 def masked(value: str | None) -> str:

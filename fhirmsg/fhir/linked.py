@@ -12,6 +12,7 @@ from fhirmsg.fhir.client import FhirAnswer, Resource
 from fhirmsg.fhir.elements import (
     element,
     elements,
+    identifier_key,
     literal,
     nhs_number,
     own_keys,
@@ -71,7 +72,7 @@ def read_linked(
     for each in linked:
         _read_linked_patient(reading, each, by_name, result)
     if number:
-        _read_proxys_own(reading, by_name["proxy"], result)
+        _read_proxys_own(reading, by_name["proxy"], number, result)
     return result
 
 
@@ -123,7 +124,7 @@ def _read_linked_patient(
     result.linked_consents += reading.consents(own, context)
 
 
-def _read_proxys_own(reading: Reading, answer: FhirAnswer, result: Linked) -> None:
+def _read_proxys_own(reading: Reading, answer: FhirAnswer, number: str, result: Linked) -> None:
     """Find the proxy's own Patient, and the objections the proxy has made for themselves."""
     found = reading.pages(answer, "Patient", "identifier")
     if len(found.resources) != 1:
@@ -135,9 +136,13 @@ def _read_proxys_own(reading: Reading, answer: FhirAnswer, result: Linked) -> No
             )
         return
     own = found.resources[0]
+    asked = identifier_key({"system": codes.NHS_NUMBER, "value": number})
+    if asked not in own_keys(own):
+        reading.miss("The search for the related person's own record found somebody else.")
+        return
     reference = version_of(own).reference
     context = replace(reading.context, patient=own_keys(own))
-    reading.cite(own)
+    reading.cite_person(own)
     result.own_patient = patient_facts(own, reference, context, now())
     search = consents_of(reference, reading.client.server.page_size)
     try:

@@ -114,9 +114,11 @@ class FhirCommunicationLog:
     def claim(self, entry: Entry, draft: EntryDraft | None, attempt: str) -> Entry | None:
         """Take an entry over (see `ports.CommunicationLog`)."""
         if draft is None:
+            # Whatever others have written on it was taken by the server: only ours is checked.
             resource = communication.reclaimed(entry.resource, attempt, clock.now())
+            validated(resource, known=entry.resource)
         else:
-            resource = {**communication.opened(draft), "id": _id(entry)}
+            resource = validated({**communication.opened(draft), "id": _id(entry)})
         return self._update(resource, entry, attempt)
 
     def settle(
@@ -143,9 +145,10 @@ class FhirCommunicationLog:
                     return current
                 moved = current.attempt != entry.attempt
                 if current.status not in ALLOWED[status] or (
-                    moved and status in (EntryStatus.NOT_DONE, EntryStatus.UNKNOWN)
+                    moved and status is not EntryStatus.COMPLETED
                 ):
-                    # Somebody else has it now, or knows more: theirs stands.
+                    # Somebody else has it now, or knows more: theirs stands. Only that a message
+                    # was accepted is true whoever asked for it.
                     return None
             resource = communication.settled(
                 current.resource,
@@ -199,7 +202,7 @@ class FhirCommunicationLog:
     def _update(self, resource: Resource, entry: Entry, attempt: str) -> Entry | None:
         """Write over exactly the version seen; after an unclear answer, look whose it is."""
         try:
-            answer = self._client.update(validated(resource), version_id=entry.version_id)
+            answer = self._client.update(resource, version_id=entry.version_id)
             if answer.status in _CONFLICTS:
                 return None
             if answer.good and element(answer.resource).get("resourceType") == "Communication":
@@ -245,7 +248,7 @@ class FhirCommunicationLog:
         try:
             answer = self._client.create(validated(resource), if_none_exist=f"identifier={token}")
             good = answer.good
-        except RecordUnavailable:
+        except (RecordUnavailable, InvalidResource):
             good = False
         if not good:
             log.error("task not opened", extra={"message_id": entry.message_id, "code": code})

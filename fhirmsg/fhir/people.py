@@ -102,25 +102,35 @@ def _replacement(patient: Element, asked: str, context: Context) -> str | None:
     return None
 
 
+# Kinds of link (https://hl7.org/fhir/R4/valueset-link-type.html): where objections may still hang,
+# and what is judged elsewhere or says nothing of them.
+_FOLLOWED = frozenset({"replaces", "seealso"})
+_LEFT_ALONE = frozenset({"replaced-by", "refer"})
+
+
 def linked_patients(patient: Element, base: str) -> list[str]:
     """Give the literal references of records an objection may still hang on."""
     found = (
         literal(element(link.get("other")).get("reference"), base)
         for link in elements(patient.get("link"))
-        if text_of(link.get("type")) in ("replaces", "seealso")
+        if text_of(link.get("type")) in _FOLLOWED
     )
-    return sorted({reference for reference in found if reference})
+    return sorted({each for each in found if each is not None and each.startswith("Patient/")})
 
 
 def links_not_followed(patient: Element, base: str) -> bool:
-    """Tell whether a link to another record of this patient cannot be followed from here."""
-    return any(
-        text_of(link.get("type")) in ("replaces", "seealso", "")
-        and not (literal(element(link.get("other")).get("reference"), base) or "").startswith(
-            ("Patient/", "RelatedPerson/")
-        )
-        for link in elements(patient.get("link"))
-    )
+    """Tell whether a link to another record of this patient cannot be followed from here.
+
+    One to a RelatedPerson leads to no record of the patient's own, so there is nothing to follow.
+    """
+    for link in elements(patient.get("link")):
+        kind = text_of(link.get("type"))
+        target = literal(element(link.get("other")).get("reference"), base) or ""
+        if kind in _LEFT_ALONE:
+            continue
+        if kind not in _FOLLOWED or not target.startswith(("Patient/", "RelatedPerson/")):
+            return True
+    return False
 
 
 def _born(patient: Element) -> BirthInterval:

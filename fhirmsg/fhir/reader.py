@@ -16,7 +16,7 @@ from fhirmsg.errors import (
 )
 from fhirmsg.fhir import codes
 from fhirmsg.fhir.client import FhirAnswer, FhirClient, Resource
-from fhirmsg.fhir.elements import element, own_keys, text_of, version_of
+from fhirmsg.fhir.elements import element, identifier_key, own_keys, text_of, version_of
 from fhirmsg.fhir.entries import entry_of
 from fhirmsg.fhir.linked import Linked, consents_of, read_linked
 from fhirmsg.fhir.people import about_facts, patient_facts, related_person_facts
@@ -58,14 +58,14 @@ class FhirRecordReader:
         reading = Reading(client=self._client, deadline=deadline, context=context)
         if outer.age > 0:
             reading.miss("The record was answered from a cache, so it may be old.")
-        reading.cite(raw)
+        reading.cite_person(raw)
         consents = reading.own_matches(by_name["consents"], "Consent", context)
         related = reading.own_matches(by_name["related"], "RelatedPerson", context)
         linked = read_linked(reading, raw, recipient_raw, consents)
         context = reading.context
         facts = patient_facts(raw, patient, context, read_at)
         if recipient_raw is not None:
-            reading.cite(recipient_raw)
+            reading.cite_person(recipient_raw)
         return ReadResult(
             record=PatientRecord(
                 patient=facts,
@@ -108,9 +108,12 @@ class FhirRecordReader:
             "Patient", f"identifier={quote(written, safe='')}&_count=10", deadline=deadline
         )
         found = read_all_pages(
-            self._client, answer, kind="Patient", filtered_by="identifier", deadline=deadline
+            self._client, answer, kind="Patient", filtered_by=None, deadline=deadline
         )
-        if found.gaps:
+        # A posted search does not show its filter, so each answer has to show the identifier.
+        system, _, value = written.rpartition("|")
+        asked = identifier_key({"system": system, "value": value})
+        if found.gaps or any(asked not in own_keys(patient) for patient in found.resources):
             raise RecordUnavailable(
                 "The search for the patient could not be read whole. Nothing was sent; try again."
             )

@@ -32,6 +32,20 @@ class Reading:
         """Note a resource version as relied on."""
         self.versions.append(version_of(resource))
 
+    def cite_person(self, person: Resource) -> None:
+        """Note a Patient or RelatedPerson as relied on, and what of it has the wrong shape."""
+        self.cite(person)
+        self._tell_shape(person)
+
+    def _tell_shape(self, resource: Resource) -> None:
+        faults = misshapen(resource)
+        if faults:
+            self.miss(
+                f"A {faults[0].partition('.')[0]} could not be understood: {', '.join(faults)} has "
+                "not the shape FHIR R4 gives it.",
+                version_of(resource),
+            )
+
     def miss(self, sentence: str, evidence: ResourceVersion | None = None) -> None:
         """Note that something could not be read or understood."""
         self.gaps.append(Gap(sentence=sentence, evidence=evidence))
@@ -63,13 +77,8 @@ class Reading:
         """Translate Consents one by one, so that a bad one neither hides nor loses the others."""
         facts = []
         for consent in raw:
-            faults = misshapen(consent)
-            if faults and consent.get("status") != "entered-in-error":
-                self.miss(
-                    f"A Consent could not be understood: {', '.join(faults)} has not the shape "
-                    "FHIR R4 gives it.",
-                    version_of(consent),
-                )
+            if consent.get("status") != "entered-in-error":
+                self._tell_shape(consent)
             try:
                 facts.append(consent_facts(consent, context))
             except TooLarge:

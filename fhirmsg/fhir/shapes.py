@@ -1,7 +1,7 @@
-"""Whether a Consent has the JSON shape that R4 gives it, as far as it can bear on a decision.
+"""Whether a resource has the JSON shape that R4 gives it, as far as it can bear on a decision.
 
 Reading is tolerant (`elements.py`): what has another shape is empty there. So it is looked for
-here, and told: a code that is a number, or an actor that is a word, is a code or an actor missed.
+here, and told: a label that is a number, or an actor that is a word, is a label or an actor missed.
 """
 
 from __future__ import annotations
@@ -62,8 +62,29 @@ _CODING = _object(system=_STRING, code=_STRING)
 _CONCEPT = _object(coding=_list(_CODING))
 _IDENTIFIER = _object(system=_STRING, value=_STRING)
 _REFERENCE = _object(reference=_STRING, type=_STRING, identifier=_IDENTIFIER)
-_EXTENSION = _object(url=_STRING, valueCodeableConcept=_CONCEPT, valueReference=_REFERENCE)
+_PART = _object(url=_STRING, valueCodeableConcept=_CONCEPT, valueReference=_REFERENCE)
+_EXTENSION = _object(
+    url=_STRING,
+    valueCodeableConcept=_CONCEPT,
+    valueReference=_REFERENCE,
+    extension=_list(_PART),
+)
+_TELECOM = _object(system=_STRING, use=_STRING, value=_STRING, period=_object())
 
+_PEOPLE = {
+    "Patient": _object(
+        meta=_object(security=_list(_CODING)),
+        extension=_list(_EXTENSION),
+        identifier=_list(_IDENTIFIER),
+        telecom=_list(_TELECOM),
+        link=_list(_object(type=_STRING, other=_REFERENCE)),
+    ),
+    "RelatedPerson": _object(
+        identifier=_list(_IDENTIFIER),
+        patient=_REFERENCE,
+        telecom=_list(_TELECOM),
+    ),
+}
 _CONSENT = _object(
     status=_STRING,
     scope=_CONCEPT,
@@ -91,10 +112,16 @@ _PROVISION = _object(
 )
 
 
-def misshapen(consent: Element) -> list[str]:
-    """Name the elements whose JSON shape is not the one R4 gives them, as dotted paths."""
-    faults = list(_CONSENT(consent, "Consent"))
-    waiting = [element(consent.get("provision"))]
+def misshapen(resource: Element) -> list[str]:
+    """Name the elements whose JSON shape is not the one R4 gives them, as dotted paths.
+
+    Looks at a Consent, a Patient or a RelatedPerson.
+    """
+    kind = resource.get("resourceType")
+    if isinstance(kind, str) and kind in _PEOPLE:
+        return sorted(set(_PEOPLE[kind](resource, kind)))
+    faults = list(_CONSENT(resource, "Consent"))
+    waiting = [element(resource.get("provision"))]
     for _ in range(_MOST_NODES):
         if not waiting:
             break

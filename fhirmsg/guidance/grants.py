@@ -176,7 +176,8 @@ def _flaws_of_basis(
         )
     if Basis.PARENTAL_RESPONSIBILITY in consent.bases and _certainly_under_limit(born, day):
         due = review_due(policy.parental_review_ages, born, day)
-        if due is not None and (consent.reviewed is None or consent.reviewed < due):
+        reviewed = consent.reviewed
+        if due is not None and (reviewed is None or not due <= reviewed <= day):
             yield Flaw(
                 code="proxy.age-review",
                 sentence="The child has passed an age at which parental proxy access is to be "

@@ -45,7 +45,7 @@ def to_amara(*consents: dict[str, Any], **fields: Any) -> set[str]:
 
 def to_ben(*consents: dict[str, Any], **fields: Any) -> set[str]:
     """Give the codes of what is found when Ben is to get the message."""
-    return builders.codes_of(a_case_of(*consents, related=a_related_resource(), **fields))
+    return builders.codes_of(a_case_of(*consents, **{"related": a_related_resource(), **fields}))
 
 
 def sends(case: Case) -> bool:
