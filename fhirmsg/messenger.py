@@ -22,6 +22,7 @@ from fhirmsg.clock import Deadline
 from fhirmsg.errors import KeyReused, ProviderSilent, StillRunning, TryLater
 from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.decision import Decision, Verdict
+from fhirmsg.guidance.request import SendRequest
 from fhirmsg.guidance.rule import Lift
 from fhirmsg.judging import draft_entry, judge, outbound
 from fhirmsg.ports import (
@@ -56,8 +57,8 @@ class _Attempt:
     """An open entry that is ours, and until when its hand-off may start.
 
     `first` is the case it was opened on. It is None when an abandoned entry was taken over: then
-    an earlier attempt may have handed the message off. `created` tells that this very call created
-    the entry.
+    an earlier attempt may have handed the message off, and `began` is the entry as that one left
+    it. `created` tells that this very call created the entry.
     """
 
     call: Call
@@ -66,6 +67,12 @@ class _Attempt:
     start_by: Deadline
     first: Case | None
     created: bool = False
+    began: Entry | None = None
+
+    @property
+    def may_have_left(self) -> bool:
+        """Whether an earlier attempt may have posted the message, and nobody can be asked."""
+        return self.first is None and self.provider.kind is ProviderKind.REJECTS_REPEATS
 
 
 class Messenger:
@@ -111,6 +118,8 @@ class Messenger:
         case, decision = judge(call, read)
         if decision.verdict is not Verdict.SEND:
             self._note(call, "not sent", decision)
+            if call.policy.record_refusals and entry is None and read.entries is not None:
+                self._log.note_refusal(draft_entry(call, case, decision, self._record_key))
             return answers.for_decision(call, decision)
         draft = draft_entry(call, case, decision, self._record_key)
         start_by = Deadline(self._times.start_within)
@@ -190,7 +199,14 @@ class Messenger:
         if self._clocks_apart:
             _still_running(lease)
         return self._take_over(
-            _Attempt(call=call, entry=ours, provider=provider, start_by=start_by, first=None)
+            _Attempt(
+                call=call,
+                entry=ours,
+                provider=provider,
+                start_by=start_by,
+                first=None,
+                began=entry,
+            )
         )
 
     def _take_over(self, attempt: _Attempt) -> Answer:
@@ -200,7 +216,7 @@ class Messenger:
             return self._unknown(attempt, None)
         if provider.kind is ProviderKind.SEARCHABLE:
             try:
-                receipt = provider.find(attempt.call.message_id)
+                receipt = _look_up(provider, attempt.call.message_id)
             except ProviderSilent:
                 _still_running(self._times.lease(provider.settle_seconds))
             if receipt is not None:
@@ -228,7 +244,7 @@ class Messenger:
             if attempt.start_by.passed or deadline.passed:
                 break
         self._note(call, "not accepted", reason=reason)
-        self._end_unsent(attempt)
+        self._leave_unsent(attempt)
         raise TryLater("The provider did not take the message. This call sent nothing.", 60)
 
     def _decide_again(self, attempt: _Attempt) -> tuple[Case, Decision]:
@@ -243,7 +259,7 @@ class Messenger:
             raise
         except Exception:
             # The entry is open and nothing has left: it must not stay open for want of a read.
-            self._end_unsent(attempt)
+            self._leave_unsent(attempt)
             raise
 
     def _alone(self, attempt: _Attempt, read: ReadResult) -> ReadResult:
@@ -269,6 +285,8 @@ class Messenger:
 
     def _stopped_by_second_look(self, attempt: _Attempt, decision: Decision) -> Answer:
         self._note(attempt.call, "stopped at the second look", decision)
+        if attempt.may_have_left:
+            return self._unknown(attempt, decision)
         written = self._end_unsent(attempt)
         return replace(
             answers.for_decision(attempt.call, decision),
@@ -278,6 +296,8 @@ class Messenger:
 
     def _contact_point_changed(self, attempt: _Attempt, decision: Decision) -> Answer:
         self._note(attempt.call, "contact point changed", decision)
+        if attempt.may_have_left:
+            return self._unknown(attempt, decision)
         written = self._end_unsent(attempt)
         return answers.for_entry(
             attempt.call,
@@ -290,29 +310,31 @@ class Messenger:
         )
 
     def _end_unsent(self, attempt: _Attempt) -> bool:
-        """End an entry that this attempt has handed to nobody; tell whether it was written.
-
-        Where an earlier attempt may have posted it and the provider cannot be asked, nobody can
-        say that it was not sent.
-        """
-        if attempt.first is None and attempt.provider.kind is ProviderKind.REJECTS_REPEATS:
-            self._log.ask_a_person(attempt.entry, "unknown", _UNKNOWN)
-            return self._log.settle(attempt.entry, EntryStatus.UNKNOWN) is not None
+        """End an entry that was handed to nobody; tell whether it was written."""
         return self._log.settle(attempt.entry, EntryStatus.NOT_DONE) is not None
+
+    def _leave_unsent(self, attempt: _Attempt) -> None:
+        """Leave an entry for the call that is to come again.
+
+        Where an earlier attempt may have posted it, it stays open: posted again under the same
+        reference it is sent at most once, and only so does anybody learn what became of it.
+        """
+        if not attempt.may_have_left:
+            self._end_unsent(attempt)
 
     def _handed_off(self, attempt: _Attempt, receipt: Receipt, decision: Decision | None) -> Answer:
         """Record what the provider said; `decision` is None when it said so to somebody else."""
         if receipt.outcome is Outcome.MAY_HAVE_LEFT:
             return self._unknown(attempt, decision)
         accepted = receipt.outcome is Outcome.ACCEPTED
-        own_time = clock.now() if decision is not None else _opened_at(attempt.entry)
+        own_time = clock.now() if decision is not None else _opened_at(attempt.began)
         settled = self._log.settle(
             attempt.entry,
             EntryStatus.COMPLETED if accepted else EntryStatus.STOPPED,
             sent=(receipt.at or own_time) if accepted else None,
             provider_id=receipt.provider_id,
             decision=decision,
-            overriding=attempt.call.request if accepted and _was_overridden(decision) else None,
+            overriding=_overriding(attempt, decision) if accepted else None,
         )
         what = "accepted" if accepted else "refused by the provider"
         self._note(attempt.call, what, decision, reason=receipt.reason)
@@ -326,7 +348,14 @@ class Messenger:
         )
 
     def _unknown(self, attempt: _Attempt, decision: Decision | None) -> Answer:
-        settled = self._log.settle(attempt.entry, EntryStatus.UNKNOWN, decision=decision)
+        """Record that nobody knows; a decision against it is told, and is not what it left on."""
+        sending = decision if decision and decision.verdict is Verdict.SEND else None
+        settled = self._log.settle(
+            attempt.entry,
+            EntryStatus.UNKNOWN,
+            decision=sending,
+            overriding=_overriding(attempt, sending),
+        )
         self._log.ask_a_person(attempt.entry, "unknown", _UNKNOWN)
         self._note(attempt.call, "may have left", decision)
         return answers.for_entry(
@@ -372,16 +401,29 @@ def _hand_over(
         return Receipt(outcome=Outcome.MAY_HAVE_LEFT, reason="provider-fault")
 
 
-def _was_overridden(decision: Decision | None) -> bool:
-    return decision is not None and any(
+def _look_up(provider: Provider, reference: str) -> Receipt | None:
+    try:
+        return provider.find(reference)
+    except ProviderSilent:
+        raise
+    except Exception as error:
+        # One that fails in a way of its own has not answered either.
+        audit.error("provider failed", extra={"kind": type(error).__name__})
+        raise ProviderSilent("The provider could not be asked.") from None
+
+
+def _overriding(attempt: _Attempt, decision: Decision | None) -> SendRequest | None:
+    """Give the request if the message left, or may have, on an override in it."""
+    overridden = decision is not None and any(
         finding.lifted is not None and finding.lifted.by is Lift.OVERRIDE
         for finding in decision.findings
     )
+    return attempt.call.request if overridden else None
 
 
-def _opened_at(entry: Entry) -> datetime | None:
+def _opened_at(entry: Entry | None) -> datetime | None:
     try:
-        return datetime.fromisoformat(entry.opened_at or "")
+        return datetime.fromisoformat((entry and entry.opened_at) or "")
     except ValueError:
         return None
 

@@ -65,7 +65,7 @@ def parse_policy(data: bytes) -> LocalPolicy:
         later=("require_capacity_record", "individual_check_days"),
     )
     record = top.section(
-        "record", ("content",), required=False, later=("record_refusals", "hold_tasks")
+        "record", ("content", "record_refusals"), required=False, later=("hold_tasks",)
     )
     platforms = _platforms(top)
     policy = LocalPolicy(
@@ -91,6 +91,7 @@ def parse_policy(data: bytes) -> LocalPolicy:
         accept_access_roles=proxies.flag("accept_access_roles", default=False),
         parental_review_ages=_ages(proxies),
         record_copy=record.choice("content", {"copy": True, "summary": False}, default=True),
+        record_refusals=record.flag("record_refusals", default=False),
         freshness_seconds=top.number("freshness_seconds", 1, 300, default=30.0),
         sensitive_services=_sensitive_services(top),
     )

@@ -132,6 +132,10 @@ class CommunicationLog(Protocol):
         """Create the entry unless one with this message id exists."""
         ...
 
+    def note_refusal(self, draft: EntryDraft) -> bool:
+        """Write an entry `not-done`, without text or reason, unless one with this id exists."""
+        ...
+
     def claim(self, entry: Entry, draft: EntryDraft | None, attempt: str) -> Entry | None:
         """Take over an entry by a version-checked update; None when somebody else was faster.
 

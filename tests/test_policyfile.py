@@ -144,7 +144,6 @@ def test_every_fault_is_named_at_once_with_its_path() -> None:
         ("links: {hosts: []}", "links"),
         ("lexicon: null", "lexicon"),
         ("record: {hold_tasks: true}", "record.hold_tasks"),
-        ("record: {record_refusals: true}", "record.record_refusals"),
         ("proxies: {individual_check_days: 180}", "proxies.individual_check_days"),
         ("proxies: {require_capacity_record: false}", "proxies.require_capacity_record"),
     ],

@@ -68,6 +68,20 @@ class FhirCommunicationLog:
                 return self._opening(seen[0], draft)
         return Opening(outcome=Opened.UNAVAILABLE)
 
+    def note_refusal(self, draft: EntryDraft) -> bool:
+        """Write what was not sent (see `ports.CommunicationLog`); a failure is logged."""
+        resource = communication.settled(communication.opened(draft), EntryStatus.NOT_DONE)
+        try:
+            answer = self._client.create(
+                validated(resource), if_none_exist=_by_id(draft.message_id)
+            )
+        except (RecordUnavailable, InvalidResource):
+            answer = None
+        if answer is None or not answer.good:
+            log.error("refusal not recorded", extra={"message_id": draft.message_id})
+            return False
+        return True
+
     def _create(self, resource: Resource, draft: EntryDraft) -> Opening | None:
         """Try once; None when the answer does not say whose entry there is now."""
         try:

@@ -61,5 +61,6 @@ class LocalPolicy:
     accept_access_roles: bool = False
     parental_review_ages: tuple[int, ...] = (13,)
     record_copy: bool = True
+    record_refusals: bool = False
     freshness_seconds: float = 30.0
     sensitive_services: frozenset[str] = frozenset()
