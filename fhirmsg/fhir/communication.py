@@ -78,8 +78,9 @@ def opened(draft: EntryDraft) -> Resource:
         _simple("content-digest", "valueString", draft.content_digest),
         decision_extension(draft.decision),
         _simple("platform", "valueString", request.platform),
-        _simple("contact-point-tail", "valueString", draft.contact_tail),
     ]
+    if draft.contact_tail:
+        extensions.append(_simple("contact-point-tail", "valueString", draft.contact_tail))
     if draft.correlation_id:
         extensions.append(_simple("correlation-id", "valueString", draft.correlation_id))
     communication: Resource = {

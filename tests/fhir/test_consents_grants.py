@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fhirmsg.fhir.consents import consent_facts
 from tests.builders import a_policy
@@ -33,6 +36,7 @@ from tests.fhir.resources import (
     number,
     organisation,
 )
+from tests.world import an_objection_resource
 
 BEN_KEY = f"http://fhir.nhs.uk/id/nhs-number|{BEN_NUMBER}"
 OUR_SHAPE = {
@@ -92,6 +96,31 @@ def with_http(value: Any) -> Any:
 @pytest.mark.parametrize("name", GENERATIONS)
 def test_http_and_https_are_one(name: str) -> None:
     assert facts(with_http(GENERATIONS[name])) == facts(GENERATIONS[name])
+
+
+def written_anew(value: Any, random: Random, name: str = "") -> Any:
+    """Give the same, with each address and reference in one of the ways to write it."""
+    if isinstance(value, dict):
+        return {key: written_anew(each, random, key) for key, each in value.items()}
+    if isinstance(value, list):
+        return [written_anew(each, random, name) for each in value]
+    if name == "reference" and isinstance(value, str):
+        base = random.choice(["", f"{BASE}/", f"{BASE}/".replace("https", "http")])
+        return f"{base}{value}{random.choice(['', '/_history/7'])}"
+    if name in ("system", "url") and isinstance(value, str):
+        ending = random.choice(["", "/"] + (["|4.0.1"] if name == "system" else []))
+        return random.choice([value, with_http(value)]) + ending
+    return value
+
+
+@given(
+    consent=st.sampled_from([OUR_SHAPE, INGESTED, an_objection_resource(), *GENERATIONS.values()]),
+    random=st.randoms(use_true_random=False),
+)
+def test_whatever_mixture_of_ways_it_is_written_in_it_means_the_same(
+    consent: dict[str, Any], random: Random
+) -> None:
+    assert facts(written_anew(consent, random)) == facts(consent)
 
 
 def test_a_grant_in_our_own_shape_lets_the_proxy_receive() -> None:

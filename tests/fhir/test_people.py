@@ -1,4 +1,4 @@
-"""Patients, related persons and what a message is about, however they are represented."""
+"""Patients and related persons, however they are represented."""
 
 from __future__ import annotations
 
@@ -28,12 +28,9 @@ from tests.fhir.resources import (
     a_related_resource,
     concept,
     number,
-    v3,
 )
 from tests.fhir.strategies import damaged, json_values
 from tests.world import a_patient_resource
-
-AMARA_KEY = f"http://fhir.nhs.uk/id/nhs-number|{AMARA_NUMBER}"
 
 
 def facts(**changes: Any) -> PatientFacts:
@@ -267,60 +264,6 @@ def test_a_related_person_belongs_to_the_patient_however_written(patient: dict[s
 def test_a_related_person_of_somebody_else_is_not_linked(patient: Any) -> None:
     # The national service gives the related person's own number here.
     assert "proxy.link" in to_ben(related=a_related_resource(patient=patient))
-
-
-# --- about -------------------------------------------------------------------------------------
-
-
-def about(**resource: Any) -> frozenset[str]:
-    return about_facts({"id": "1", **resource}, a_context()).subject_keys
-
-
-@pytest.mark.parametrize(
-    "resource",
-    [
-        {
-            "resourceType": "Appointment",
-            "participant": [
-                {"actor": {"reference": "Practitioner/1"}},
-                {"actor": {"reference": "Patient/amara"}},
-            ],
-        },
-        {"resourceType": "Task", "for": {"reference": "Patient/amara"}},
-        {"resourceType": "ServiceRequest", "subject": {"reference": "Patient/amara"}},
-        {"resourceType": "Consent", "patient": {"reference": f"{BASE}/Patient/amara"}},
-        {"resourceType": "Coverage", "beneficiary": {"reference": "Patient/amara"}},
-        {"resourceType": "Patient", "id": "amara"},
-    ],
-)
-def test_what_a_message_is_about_says_whom_it_concerns(resource: dict[str, Any]) -> None:
-    assert about(**resource) == {"Patient/amara"}
-
-
-def test_a_participant_by_number_is_one() -> None:
-    assert about(resourceType="Appointment", participant=[{"actor": number(AMARA_NUMBER)}]) == {
-        AMARA_KEY
-    }
-
-
-@pytest.mark.parametrize(
-    "resource",
-    [
-        {"resourceType": "Appointment", "participant": [{"actor": {"reference": "Location/1"}}]},
-        {"resourceType": "Appointment"},
-        {"resourceType": "Location"},
-        {"resourceType": "Task", "subject": {"reference": "Patient/amara"}},
-        {"resourceType": "ServiceRequest", "subject": "Patient/amara"},
-    ],
-)
-def test_what_does_not_say_whom_it_concerns_concerns_nobody_known(resource: Any) -> None:
-    assert about(**resource) == frozenset()
-
-
-def test_a_sensitive_label_on_what_it_is_about_is_seen() -> None:
-    system, code = v3("ActCode", "PSY")
-    labelled = {"resourceType": "Task", "meta": {"security": [{"system": system, "code": code}]}}
-    assert about_facts(labelled, a_context()).sensitive_labels == {"PSY"}
 
 
 # --- anything ----------------------------------------------------------------------------------
