@@ -19,7 +19,17 @@ from fhirmsg import answers, clock
 from fhirmsg.answers import Answer, RecordState, Retry, State
 from fhirmsg.calls import Call, Times
 from fhirmsg.clock import Deadline
-from fhirmsg.errors import KeyReused, ProviderSilent, StillRunning, TryLater
+from fhirmsg.errors import (
+    FhirmsgError,
+    KeyReused,
+    PatientAmbiguous,
+    PatientNotFound,
+    ProviderSilent,
+    RecipientNotFound,
+    RecordUnavailable,
+    StillRunning,
+    TryLater,
+)
 from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.decision import Decision, Verdict
 from fhirmsg.guidance.request import SendRequest
@@ -49,6 +59,10 @@ _UNKNOWN = (
     "The message may have left, and the provider cannot tell. It is not sent again by itself: "
     "find out whether it arrived."
 )
+_NO_EVIDENCE = (
+    "The message left, and the process that decided on it ended before it could record on what "
+    "ground. The call that came after brought an override: write down who approved it and why."
+)
 _SEVERAL = "Several record entries carry one message id; find out which of them is true."
 
 
@@ -58,7 +72,7 @@ class _Attempt:
 
     `first` is the case it was opened on. It is None when an abandoned entry was taken over: then
     an earlier attempt may have handed the message off, and `began` is the entry as that one left
-    it. `created` tells that this very call created the entry.
+    it.
     """
 
     call: Call
@@ -66,7 +80,6 @@ class _Attempt:
     provider: Provider
     start_by: Deadline
     first: Case | None
-    created: bool = False
     began: Entry | None = None
 
     @property
@@ -111,7 +124,11 @@ class Messenger:
 
         Raises what `check` raises, and StillRunning, KeyReused or TryLater.
         """
-        read = self._read(call)
+        provider = self._provider(call)
+        try:
+            read = self._read(call)
+        except (PatientNotFound, RecipientNotFound, PatientAmbiguous, RecordUnavailable) as failure:
+            return self._sent_before(call, failure)
         entry = self._only_entry(read)
         if entry is not None and entry.status is not EntryStatus.NOT_DONE:
             return self._already_there(call, entry)
@@ -141,15 +158,27 @@ class Messenger:
             _Attempt(
                 call=call,
                 entry=ours,
-                provider=self._provider(call),
+                provider=provider,
                 start_by=start_by,
                 first=case,
-                created=entry is None,
             )
         )
 
     def _read(self, call: Call) -> ReadResult:
         return self._reader.read(call.request, call.policy, call.message_id)
+
+    def _sent_before(self, call: Call, failure: FhirmsgError) -> Answer:
+        """Answer by the entry that is there, though the record cannot be read now.
+
+        A message that was sent stays sent when its patient's record is gone or out of reach.
+        """
+        try:
+            found = standing(self._log.find(call.message_id))
+        except RecordUnavailable:
+            raise failure from None
+        if len(found) != 1 or found[0].status in (None, EntryStatus.NOT_DONE):
+            raise failure
+        return self._already_there(call, found[0])
 
     def _only_entry(self, read: ReadResult) -> Entry | None:
         """Give the entry that stands, None when there is none or no single plain one."""
@@ -161,6 +190,10 @@ class Messenger:
             self._log.ask_a_person(found[0], "several-entries", _SEVERAL)
         if len(found) != 1 or found[0].status is None:
             return None
+        for late in others(read.entries or (), found[0]):
+            if late.attempt == found[0].attempt and found[0].status is not EntryStatus.IN_PROGRESS:
+                # A create whose answer was lost came through after all, behind its own retry.
+                self._log.settle(late, EntryStatus.NOT_DONE)
         return found[0]
 
     def _wait_for_one_to_give_way(self, running: tuple[Entry, ...]) -> None:
@@ -273,14 +306,14 @@ class Messenger:
             beside = others(read.entries or (), attempt.entry)
             if not beside:
                 return read
-            if not comes_first(attempt.entry, beside):
+            if attempt.start_by.passed or not comes_first(attempt.entry, beside):
                 break
             self._pause(wait)
             read = self._read(attempt.call)
-        if attempt.created:
-            self._log.withdraw(attempt.entry)
-        elif attempt.first is not None:
-            self._log.settle(attempt.entry, EntryStatus.NOT_DONE)
+        if attempt.first is not None:
+            # Version-checked, so that a process that was asleep cannot end what another one has
+            # taken over; and never deleted, since by then it may be the record of a message.
+            self._settle(attempt, EntryStatus.NOT_DONE)
         _still_running(1)
 
     def _stopped_by_second_look(self, attempt: _Attempt, decision: Decision) -> Answer:
@@ -311,7 +344,34 @@ class Messenger:
 
     def _end_unsent(self, attempt: _Attempt) -> bool:
         """End an entry that was handed to nobody; tell whether it was written."""
-        return self._log.settle(attempt.entry, EntryStatus.NOT_DONE) is not None
+        return self._settle(attempt, EntryStatus.NOT_DONE) is not None
+
+    def _settle(
+        self,
+        attempt: _Attempt,
+        status: EntryStatus,
+        *,
+        sent: datetime | None = None,
+        provider_id: str | None = None,
+        decision: Decision | None = None,
+        overriding: SendRequest | None = None,
+    ) -> Entry | None:
+        """Write what became of an entry; whatever goes wrong in that, the caller gets an answer."""
+        try:
+            return self._log.settle(
+                attempt.entry,
+                status,
+                sent=sent,
+                provider_id=provider_id,
+                decision=decision,
+                overriding=overriding,
+            )
+        except Exception as error:
+            audit.error(
+                "entry not settled",
+                extra={"message_id": attempt.call.message_id, "kind": type(error).__name__},
+            )
+            return None
 
     def _leave_unsent(self, attempt: _Attempt) -> None:
         """Leave an entry for the call that is to come again.
@@ -328,14 +388,17 @@ class Messenger:
             return self._unknown(attempt, decision)
         accepted = receipt.outcome is Outcome.ACCEPTED
         own_time = clock.now() if decision is not None else _opened_at(attempt.began)
-        settled = self._log.settle(
-            attempt.entry,
+        settled = self._settle(
+            attempt,
             EntryStatus.COMPLETED if accepted else EntryStatus.STOPPED,
             sent=(receipt.at or own_time) if accepted else None,
             provider_id=receipt.provider_id,
             decision=decision,
             overriding=_overriding(attempt, decision) if accepted else None,
         )
+        if accepted and decision is None and attempt.call.request.evidence.override is not None:
+            # The decision it left on died with its process, and with it the override's Provenance.
+            self._log.ask_a_person(attempt.entry, "completed-without-evidence", _NO_EVIDENCE)
         what = "accepted" if accepted else "refused by the provider"
         self._note(attempt.call, what, decision, reason=receipt.reason)
         return answers.for_entry(
@@ -350,15 +413,15 @@ class Messenger:
     def _unknown(self, attempt: _Attempt, decision: Decision | None) -> Answer:
         """Record that nobody knows; a decision against it is told, and is not what it left on."""
         sending = decision if decision and decision.verdict is Verdict.SEND else None
-        settled = self._log.settle(
-            attempt.entry,
+        settled = self._settle(
+            attempt,
             EntryStatus.UNKNOWN,
             decision=sending,
             overriding=_overriding(attempt, sending),
         )
         self._log.ask_a_person(attempt.entry, "unknown", _UNKNOWN)
         self._note(attempt.call, "may have left", decision)
-        return answers.for_entry(
+        answer = answers.for_entry(
             attempt.call,
             settled or attempt.entry,
             status=State.UNKNOWN,
@@ -366,6 +429,7 @@ class Messenger:
             written=settled is not None,
             note=_UNKNOWN,
         )
+        return replace(answer, replayed=False)
 
     def _provider(self, call: Call) -> Provider:
         return self._providers[call.policy.platforms[call.request.platform].provider]

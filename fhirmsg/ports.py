@@ -159,10 +159,6 @@ class CommunicationLog(Protocol):
         """
         ...
 
-    def withdraw(self, entry: Entry) -> bool:
-        """Take back an entry just created beside another one, on which nothing was sent."""
-        ...
-
     def find(self, message_id: str) -> tuple[Entry, ...]:
         """Give every entry with this message id, read past every cache."""
         ...

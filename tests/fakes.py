@@ -94,12 +94,6 @@ class FakeLog:
         self.drafts.append(draft)
         return True
 
-    def withdraw(self, entry: Entry) -> bool:
-        """Delete an entry."""
-        self.events.append("withdraw")
-        self.entries = [each for each in self.entries if each.reference != entry.reference]
-        return True
-
     def claim(self, entry: Entry, draft: EntryDraft | None, attempt: str) -> Entry | None:
         """Claim, unless somebody else is faster."""
         self.events.append("claim" if draft is None else "claim anew")

@@ -39,7 +39,7 @@ def test_the_first_of_two_gives_way_when_the_other_does_not() -> None:
     desk.reader.then = [lambda: desk.beside(IN_PROGRESS) and None, desk.case]
     with pytest.raises(StillRunning):
         desk.send()
-    assert desk.log.events == ["open", "withdraw"]
+    assert desk.log.events == ["open", "settle not-done"]
     assert desk.sent == 0
     assert sum(desk.waits) < desk.times.start_within
 
@@ -50,7 +50,7 @@ def test_the_first_of_two_gives_way_when_the_other_was_handed_off(status: EntryS
     desk.reader.then = [lambda: desk.beside(status) and None]
     with pytest.raises(StillRunning):
         desk.send()
-    assert desk.log.events == ["open", "withdraw"]
+    assert desk.log.events == ["open", "settle not-done"]
     assert (desk.sent, desk.waits) == (0, [])
 
 
@@ -60,7 +60,7 @@ def test_the_second_of_two_gives_way_at_once(status: EntryStatus) -> None:
     desk.reader.then = [lambda: desk.beside(status, 0) and None]
     with pytest.raises(StillRunning):
         desk.send()
-    assert desk.log.events == ["open", "withdraw"]
+    assert desk.log.events == ["open", "settle not-done"]
     assert (desk.sent, desk.waits) == (0, [])
 
 

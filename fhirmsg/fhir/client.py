@@ -112,7 +112,7 @@ class FhirClient:
         if not outer.good:
             raise RecordUnavailable(
                 f"The FHIR server answered {outer.status} to the read of the record. "
-                "Nothing was sent; try again."
+                "This call sent nothing; try again."
             )
         return outer, inner_answers(outer, len(paths))
 
@@ -250,7 +250,8 @@ def inner_answers(outer: FhirAnswer, expected: int) -> list[FhirAnswer]:
         or len(entries) != expected
     ):
         raise RecordUnavailable(
-            "The FHIR server did not answer a Bundle entry by entry. Nothing was sent; try again."
+            "The FHIR server did not answer a Bundle entry by entry. This call sent nothing; try "
+            "again."
         )
     return [_inner(entry, outer.date) for entry in entries]
 

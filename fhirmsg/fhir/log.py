@@ -30,6 +30,10 @@ log = logging.getLogger("fhirmsg.record")
 # An unclear answer is looked into this often, at these intervals in seconds.
 _LOOKS = (0.05, 0.45, 1.5)
 _CONFLICTS = (409, 412)
+_UNRECORDED = (
+    "The message was sent on an override, and the override could not be recorded. Write down who "
+    "approved it, and why."
+)
 
 # From where an entry may move on. `unknown` can still turn out either way, and what a provider
 # says later outranks what was believed before.
@@ -56,7 +60,11 @@ class FhirCommunicationLog:
 
     def open(self, draft: EntryDraft) -> Opening:
         """Create the entry unless there is one (see `ports.CommunicationLog`)."""
-        resource = validated(communication.opened(draft))
+        try:
+            resource = validated(communication.opened(draft))
+        except InvalidResource as error:
+            log.error("entry cannot be written", extra={"reason": str(error)})
+            return Opening(outcome=Opened.UNAVAILABLE)
         for _ in range(2):
             opening = self._create(resource, draft)
             if opening is not None:
@@ -183,21 +191,43 @@ class FhirCommunicationLog:
     ) -> Entry | None:
         if overriding is None:
             return self._put(resource, current)
-        provenance = communication.override_provenance(current.reference, overriding, clock.now())
         put = {"method": "PUT", "url": current.reference, "ifMatch": f'W/"{current.version_id}"'}
         post = {"method": "POST", "url": "Provenance"}
         try:
+            provenance = communication.override_provenance(
+                current.reference, overriding, clock.now()
+            )
             entries = [
                 {"resource": validated(resource, known=current.resource), "request": put},
                 {"resource": validated(provenance), "request": post},
             ]
             outer, inner = self._client.transaction(entries)
-        except (RecordUnavailable, InvalidResource):
+        except RecordUnavailable:
+            return None
+        except (InvalidResource, ValueError):
+            return self._put_without_provenance(resource, current)
+        if outer.status in _CONFLICTS:
             return None
         if not outer.good:
-            return None
+            # That it was sent has to be on the record, whatever the server makes of the rest.
+            return self._put_without_provenance(resource, current, provenance)
         written = inner[0].resource
         return _entry(inner[0]) if written else replace(current, status=_status(resource))
+
+    def _put_without_provenance(
+        self, resource: Resource, current: Entry, provenance: Resource | None = None
+    ) -> Entry | None:
+        """Write the entry by itself, then the Provenance; a person is asked when it cannot be."""
+        written = self._put(resource, current)
+        if written is None:
+            return None
+        try:
+            recorded = provenance is not None and self._client.create(provenance).good
+        except RecordUnavailable:
+            recorded = False
+        if not recorded:
+            self.ask_a_person(written, "override-unrecorded", _UNRECORDED)
+        return written
 
     def _put(self, resource: Resource, current: Entry) -> Entry | None:
         try:
@@ -233,19 +263,6 @@ class FhirCommunicationLog:
         except RecordUnavailable:
             return None
         return _entry(answer) if answer.good and answer.resource else None
-
-    def withdraw(self, entry: Entry) -> bool:
-        """Delete an entry of ours that a race let through beside another one.
-
-        It was never handed off and says nothing that the other does not. Where the server will
-        not delete it, it ends `not-done`.
-        """
-        try:
-            if self._client.delete(entry.reference).good:
-                return True
-        except RecordUnavailable:
-            pass
-        return self.settle(entry, EntryStatus.NOT_DONE) is not None
 
     def ask_a_person(self, entry: Entry, code: str, text: str) -> None:
         """Open a Task, once for each message and code; a failure is logged and no more."""

@@ -104,6 +104,11 @@ class FhirRecordReader:
         """Resolve an identifier to a reference; numbers travel in a body, never in a URL."""
         if "|" not in written:
             return written
+        system, _, value = written.rpartition("|")
+        if codes.is_nhs_number(system):
+            # People write it in groups; servers keep it without spaces.
+            value = "".join(value.split())
+            written = f"{system}|{value}"
         answer = self._client.search_by_post(
             "Patient", f"identifier={quote(written, safe='')}&_count=10", deadline=deadline
         )
@@ -111,11 +116,11 @@ class FhirRecordReader:
             self._client, answer, kind="Patient", filtered_by=None, deadline=deadline
         )
         # A posted search does not show its filter, so each answer has to show the identifier.
-        system, _, value = written.rpartition("|")
         asked = identifier_key({"system": system, "value": value})
         if found.gaps or any(asked not in own_keys(patient) for patient in found.resources):
             raise RecordUnavailable(
-                "The search for the patient could not be read whole. Nothing was sent; try again."
+                "The search for the patient could not be read whole. This call sent nothing; "
+                "try again."
             )
         ids = {text_of(patient.get("id")) for patient in found.resources}
         if len(ids) > 1:
@@ -123,7 +128,9 @@ class FhirRecordReader:
                 "The identifier matches several patients; name the one by reference (Patient/id)."
             )
         if not ids:
-            raise PatientNotFound("No patient has this identifier. Check it; nothing was sent.")
+            raise PatientNotFound(
+                "No patient has this identifier. Check it; this call sent nothing."
+            )
         return f"Patient/{ids.pop()}"
 
     def _entries(
@@ -141,13 +148,14 @@ class FhirRecordReader:
 def _patient_in(answer: FhirAnswer) -> Resource:
     if answer.status in (404, 410):
         raise PatientNotFound(
-            "The FHIR server does not know this patient. Check the reference; nothing was sent."
+            "The FHIR server does not know this patient. Check the reference; this call sent "
+            "nothing."
         )
     resource = answer.resource
     if not answer.good or resource is None or resource.get("resourceType") != "Patient":
         raise RecordUnavailable(
-            f"The read of the patient answered {answer.status or 'nothing'}. Nothing was sent; "
-            "try again."
+            f"The read of the patient answered {answer.status or 'nothing'}. This call sent "
+            "nothing; try again."
         )
     return resource
 
@@ -158,13 +166,13 @@ def _recipient_in(answer: FhirAnswer | None, reference: str) -> Resource | None:
     kind = reference.partition("/")[0]
     if answer.status in (404, 410):
         raise RecipientNotFound(
-            f"The FHIR server does not know the recipient ({kind}). Check the reference; nothing "
-            "was sent."
+            f"The FHIR server does not know the recipient ({kind}). Check the reference; this "
+            "call sent nothing."
         )
     if not answer.good or element(answer.resource).get("resourceType") != kind:
         raise RecordUnavailable(
-            f"The read of the recipient answered {answer.status or 'nothing'}. Nothing was sent; "
-            "try again."
+            f"The read of the recipient answered {answer.status or 'nothing'}. This call sent "
+            "nothing; try again."
         )
     return answer.resource
 

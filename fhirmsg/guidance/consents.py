@@ -163,6 +163,13 @@ def _root_of_objection(consent: ConsentFacts) -> Provision:
     root = _judged_root(consent)
     if any(actor.kind is ActorKind.ORGANISATION for actor in root.actors):
         return replace(root, actors=())
+    if any(actor.kind is ActorKind.STAFF for actor in root.actors):
+        # A recorder or custodian stands there as often as somebody the objection is about.
+        actors = tuple(
+            replace(actor, kind=ActorKind.OTHER) if actor.kind is ActorKind.STAFF else actor
+            for actor in root.actors
+        )
+        return replace(root, actors=actors)
     return root
 
 

@@ -24,7 +24,7 @@ _SEVERITY = {
 
 def response_to_call(answer: Answer) -> Response:
     """Give 201 when this very call got the message accepted, 202 when nobody knows, else 200."""
-    status = _STATUS_OF_STATE.get(answer.status, 200)
+    status = 200 if answer.replayed else _STATUS_OF_STATE.get(answer.status, 200)
     if answer.status is State.ACCEPTED and not answer.replayed:
         status = 201
     as_fhir = request.accept_mimetypes.best == FHIR_JSON

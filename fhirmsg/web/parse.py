@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from fhirmsg.guidance.policy import LocalPolicy
 from fhirmsg.guidance.request import (
@@ -117,7 +116,7 @@ def _not_built(body: Mapping[str, Any]) -> list[Fault]:
         faults += [
             Fault(pointer=f"/evidence/{name}", detail=_NOT_BUILT)
             for name in _EVIDENCE_NOT_BUILT
-            if evidence.get(name)
+            if evidence.get(name) not in (None, [])
         ]
     return faults
 
@@ -134,6 +133,9 @@ class _Reading:
 
     def request(self) -> SendRequest:
         body = self.body
+        for pointer, text in _texts_in(body, ""):
+            if _CONTROL.search(text):
+                self.fault(pointer, "holds a control character that no message may hold")
         patient = self._patient()
         recipient = self._recipient(patient)
         channel = Channel(body["channel"])
@@ -179,12 +181,12 @@ class _Reading:
         if "://" in text:
             ours = re.sub(r"^https?://", "", self.base, flags=re.IGNORECASE) + "/"
             theirs = re.sub(r"^https?://", "", text, flags=re.IGNORECASE)
-            if not urlsplit(text).scheme.lower().startswith("http") or not theirs.startswith(ours):
+            if not re.match(r"https?://", text, re.IGNORECASE) or not theirs.startswith(ours):
                 self.fault(pointer, "is a reference to another server than the one in the settings")
                 return ""
             text = theirs[len(ours) :]
         found = _REFERENCE.fullmatch(text)
-        if not found or (kinds and found[1] not in kinds):
+        if not found or found[2] in (".", "..") or (kinds and found[1] not in kinds):
             wanted = f"{kinds[0]}/id" if kinds else "Type/id"
             self.fault(pointer, f"is not a reference of the form {wanted}")
             return ""
@@ -214,7 +216,7 @@ class _Reading:
             self.fault("/content/subject", "is for emails only")
         if subject is not None and re.search(r"[\r\n\u2028\u2029]", subject):
             self.fault("/content/subject", "has a line break")
-        if summary_only and summary is None:
+        if summary is None and (summary_only or not self.policy.record_copy):
             self.fault("/content/summary", "is missing: the record is to hold a summary")
         return Content(body=body, subject=subject, summary=summary)
 
@@ -303,11 +305,21 @@ def _person(given: Mapping[str, Any] | None) -> Person | None:
     )
 
 
+def _texts_in(value: Any, pointer: str) -> Iterator[tuple[str, str]]:
+    """Give every text in a body with its pointer."""
+    if isinstance(value, str):
+        yield pointer, value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _texts_in(inner, f"{pointer}/{name}")
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            yield from _texts_in(inner, f"{pointer}/{place}")
+
+
 def _faults_of_text(text: str) -> Iterator[str]:
     if not says_something(text):
         yield "has no visible character"
-    if _CONTROL.search(text):
-        yield "holds a control character that no message may hold"
     if _PLACEHOLDER.search(text):
         yield "holds a placeholder that was not filled in"
 

@@ -15,6 +15,7 @@ from fhirmsg.clients import ApiScope, Client
 from fhirmsg.errors import MessageNotFound
 from fhirmsg.guidance.rule_table import as_json as rules_as_json
 from fhirmsg.guidance.rules import RULES_VERSION
+from fhirmsg.standing import standing
 from fhirmsg.web.answers import entry_as_json, response_to_call, state_as_json
 from fhirmsg.web.body import NotReadable, json_object
 from fhirmsg.web.contract import Fault, contract_text
@@ -23,7 +24,7 @@ from fhirmsg.web.parse import NoSuchOrganisation, Parsed, Refused, parse
 from fhirmsg.web.services import WebServices
 
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
-_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+_ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9\-.]{1,64}")
 
 
 def routes(services: WebServices) -> Blueprint:
@@ -99,7 +100,7 @@ class _Messages:
             raise MessageNotFound(
                 "No message with this id was opened for an organisation of this client."
             )
-        return jsonify(state_as_json(ours))
+        return jsonify(state_as_json(standing(ours)))
 
     def list(self, id: str) -> Response:
         self._client(ApiScope.READ)
@@ -108,7 +109,7 @@ class _Messages:
         if not _ID.fullmatch(id):
             faults.append(Fault(pointer="", detail="the id in the path is not a FHIR id"))
         count = request.args.get("count", "20")
-        if not (count.isdecimal() and 1 <= int(count) <= 100):
+        if not (re.fullmatch(r"[0-9]{1,3}", count) and 1 <= int(count) <= 100):
             faults.append(Fault(pointer="", detail="count has to be a number from 1 to 100"))
         unknown = request.args.keys() - {"count", "cursor"}
         if unknown:

@@ -141,7 +141,8 @@ def test_a_cursor_that_was_made_up_is_refused_before_anything_is_read(
 
 
 def test_a_changed_cursor_is_refused(base: str, cursor: str) -> None:
-    for position in range(0, len(cursor), 7):
+    # All but the last character, some bits of which mean nothing in base64.
+    for position in range(0, len(cursor) - 1, 7):
         other = "A" if cursor[position] != "A" else "B"
         refused(base, f"{cursor[:position]}{other}{cursor[position + 1 :]}")
 

@@ -267,26 +267,6 @@ def test_a_person_can_be_asked_about_an_entry_of_anybody(base: str) -> None:
 # --- given way, and not sent at all ------------------------------------------------------------
 
 
-def test_an_entry_that_gives_way_is_gone(base: str, mine: Entry) -> None:
-    assert a_log(base).withdraw(mine)
-    assert a_log(base).find(MESSAGE_ID) == ()
-
-
-@pytest.mark.parametrize("status", [403, 405, 409, 500])
-def test_where_nothing_is_deleted_an_entry_gives_way_by_ending_unsent(
-    base: str, mine: Entry, status: int
-) -> None:
-    refuse = lambda made: Reply(status) if made.method == "DELETE" else None  # noqa: E731
-    with reverse_proxy(base, refuse) as proxied:
-        assert a_log(proxied).withdraw(mine)
-    assert written(base)["status"] == "not-done"
-
-
-def test_an_entry_that_cannot_give_way_says_so(base: str, mine: Entry) -> None:
-    with reverse_proxy(base, lambda _: Reply(500)) as proxied:
-        assert not a_log(proxied).withdraw(mine)
-
-
 def test_a_refusal_is_noted_without_its_text_and_reason(base: str) -> None:
     objected = builders.a_case(
         consents=(builders.an_objection(builders.Channel.SMS),),

@@ -749,13 +749,17 @@ def test_no_combination_of_facts_breaks_a_decision(case: Case) -> None:
 def test_the_strategies_reach_every_finding_and_every_verdict() -> None:
     reached: set[str] = set()
 
-    @settings(phases=[Phase.generate], max_examples=2000)
+    @settings(phases=[Phase.generate], max_examples=1000, derandomize=False, database=None)
     @given(some.cases)
     def collect(case: Case) -> None:
         decision = decide(with_override(case))
         reached.update(finding.code for finding in decision.findings)
         reached.add(str(decision.verdict))
 
-    collect()
     codes = {each.card.code for each in RULES} - {"scope.recipient"}
+    # The rarest finding comes up a few times in a thousand; luck alone is not to fail a run.
+    for _ in range(8):
+        collect()
+        if codes <= reached:
+            break
     assert (codes | {"send", "hold", "refuse"}) - reached == set()

@@ -12,6 +12,7 @@ from fhirmsg.guidance.record import ConsentFacts, ConsentStatus, Scope
 from fhirmsg.guidance.request import Service
 from fhirmsg.guidance.rule import Effect, Lift
 from fhirmsg.guidance.terms import Channel, Declared, Purpose
+from tests import builders
 from tests.builders import (
     AMARA,
     GUARDIAN,
@@ -263,3 +264,11 @@ def test_the_findings_cite_the_version_they_rest_on() -> None:
     assert AMARA not in finding.sentence
     assert a_mobile().value not in finding.sentence
     assert NOW.isoformat() not in finding.sentence
+
+
+def test_an_objection_that_names_its_recorder_as_an_actor_never_lets_a_text_go() -> None:
+    recorder = builders.Actor(kind=builders.ActorKind.STAFF, keys=frozenset({"Practitioner/gp"}))
+    root = builders.deny(on=[builders.Channel.SMS], actors=(recorder,))
+    objection = builders.an_objection(root=root)
+    case = builders.a_case(consents=[objection])
+    assert builders.codes_of(case) == {"objection.unclear"}

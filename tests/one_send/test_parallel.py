@@ -45,7 +45,11 @@ def test_one_key_sent_sixteen_times_at_once_leaves_as_one_message(
     entries = communications(hapi)
 
     assert len(kept) == len(set(kept)) == ROUNDS
-    assert len(entries) == ROUNDS
-    assert {entry["status"] for entry in entries} == {"completed"}
-    assert {entry["identifier"][0]["value"] for entry in entries} == set(kept)
-    print(f"answers over {ROUNDS} rounds: {dict(statuses)}")
+    # Where the server let a second one through, it gave way: it says so and holds no text.
+    gave_way = [entry for entry in entries if entry["status"] == "not-done"]
+    assert not any("payload" in entry for entry in gave_way)
+    standing = [entry for entry in entries if entry["status"] != "not-done"]
+    assert len(standing) == ROUNDS
+    assert {entry["status"] for entry in standing} == {"completed"}
+    assert {entry["identifier"][0]["value"] for entry in standing} == set(kept)
+    print(f"answers over {ROUNDS} rounds: {dict(statuses)}; {len(gave_way)} entries gave way")

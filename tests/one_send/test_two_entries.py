@@ -64,13 +64,20 @@ class FirstLog(RacingLog):
         requests.put(url, json=theirs, headers=FHIR_JSON, timeout=30).raise_for_status()
 
 
-def test_the_later_entry_gives_way_at_once_and_is_gone(base: str) -> None:
+def statuses(base: str) -> dict[str, str]:
+    """Give the status of every entry, by reference."""
+    return {f"Communication/{each['id']}": each["status"] for each in communications(base)}
+
+
+def test_the_later_entry_gives_way_at_once_and_says_that_nothing_was_done(base: str) -> None:
     log = FirstLog(base, other_first=True)
     world = World(base, log=log, pause=lambda _: pytest.fail("it waited"))
     with pytest.raises(StillRunning):
         world.send("k")
     assert world.outbox.messages() == []
-    assert [f"Communication/{entry['id']}" for entry in communications(base)] == [log.other]
+    found = statuses(base)
+    assert found.pop(log.other) == "in-progress"
+    assert list(found.values()) == ["not-done"]
 
 
 def test_the_earlier_entry_goes_on_when_the_other_has_given_way(base: str) -> None:
@@ -93,7 +100,7 @@ def test_the_earlier_entry_gives_way_in_the_end_to_one_that_stays(base: str) -> 
         world.send("k")
     assert sum(waits) >= 2
     assert world.outbox.messages() == []
-    assert len(communications(base)) == 1
+    assert sorted(statuses(base).values()) == ["in-progress", "not-done"]
 
 
 def test_an_entry_beside_one_handed_off_gives_way_and_the_next_call_is_a_replay(base: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -74,6 +75,11 @@ def parsed(**changes: Any) -> Any:
         ),
         ({"evidence": {"emergency": {"reason": "fire"}}}, "/evidence/emergency"),
         ({"evidence": {"reviews": [{}]}}, "/evidence/reviews"),
+        ({"evidence": {"emergency": {}}}, "/evidence/emergency"),
+        ({"evidence": {"necessity": {}}}, "/evidence/necessity"),
+        ({"evidence": {"override": {"reason": "x\ud800"}}}, "/evidence/override/reason"),
+        ({"about": ["http://[bad/Patient/1"]}, "/about/0"),
+        ({"patient": "Patient/.."}, "/patient"),
         ({"evidence": {"override": {"reason": 7}}}, "/evidence/override/reason"),
         ({"evidence": {"override": {"approved": True}}}, "/evidence/override/approved"),
         ({"evidence": {"override": {"expires_at": "2026-01-01"}}}, "/evidence/override/expires_at"),
@@ -93,6 +99,14 @@ def test_faults_are_named_all_at_once() -> None:
         "/requester/name",
         "/requester/role",
     ]
+
+
+def test_a_policy_that_files_summaries_needs_one() -> None:
+    filing = {"A12345": replace(POLICY, record_copy=False)}
+    with pytest.raises(Refused) as refused:
+        parse(a_body(), filing, BASE)
+    assert [fault.pointer for fault in refused.value.faults] == ["/content/summary"]
+    parse(a_body(content={"body": "Hello", "summary": "A greeting"}), filing, BASE)
 
 
 def test_what_asks_for_nothing_may_be_sent_along() -> None:

@@ -49,6 +49,7 @@ def an_entry(**fields: object) -> Entry:
         (for_entry(CALL, an_entry(), decision=DECISION), 201),
         (for_entry(CALL, an_entry()), 200),
         (for_entry(CALL, an_entry(status=EntryStatus.UNKNOWN), decision=DECISION), 202),
+        (for_entry(CALL, an_entry(status=EntryStatus.UNKNOWN)), 200),
         (for_entry(CALL, an_entry(status=EntryStatus.STOPPED), decision=DECISION), 200),
         (for_entry(CALL, an_entry(), status=State.NOT_SENT, retry=Retry.NOW), 200),
         (for_decision(CALL, DECISION), 200),
@@ -161,7 +162,9 @@ def test_the_messages_about_a_patient_come_with_the_way_to_the_next_page() -> No
     assert body["next"] == "/v1/patients/amara/messages?count=2&cursor=a.cursor"
 
 
-@pytest.mark.parametrize("query", ["count=0", "count=101", "count=x", "page=2"])
+@pytest.mark.parametrize(
+    "query", ["count=0", "count=101", "count=x", "page=2", "count=٣", f"count={'9' * 5000}"]
+)
 def test_a_wrong_query_is_a_bad_request(query: str) -> None:
     assert Face().get(f"/v1/patients/amara/messages?{query}").status_code == 400
 
