@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from cachetools import TTLCache
 from flask import Flask
 
-from fhirmsg import clock
 from fhirmsg.clients import ClientBook
 from fhirmsg.clock import Deadline
 from fhirmsg.config import Settings
@@ -64,7 +63,6 @@ def build(settings: Settings, *, providers: Mapping[str, Provider] | None = None
             clients=ClientBook(settings.clients),
             readiness=FhirReadiness(client),
             fhir_base_url=settings.fhir.base_url,
-            started=clock.now(),
         )
     )
 

@@ -65,12 +65,17 @@ def draft_entry(call: Call, case: Case, decision: Decision, record_key: bytes) -
         recipient=case.recipient.reference,
         request=call.request,
         decision=decision,
-        contact_tail=((point.value if point else None) or "")[-3:],
+        contact_tail=masked(point.value if point else None),
         label_restricted=needs_restricted_label(case, decision),
         correlation_id=call.correlation_id,
         proxy_consent=None if consent is None else _cited(consent),
         copy_body=call.policy.record_copy,
     )
+
+
+def masked(value: str | None) -> str:
+    """Give a hint of a contact point that does not give it away: its last three characters."""
+    return "" if not value else value[-3:]
 
 
 def _cited(version: ResourceVersion) -> str:

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from fhirmsg.errors import SettingsError
 from fhirmsg.fhir import codes
+from fhirmsg.guidance.coding import service_token
 from fhirmsg.guidance.policy import Approval, LocalPolicy, Platform
 from fhirmsg.guidance.record import Basis
 from fhirmsg.guidance.terms import Channel
@@ -108,11 +109,6 @@ def ods_codes(section: Section) -> frozenset[str]:
         if not _ODS_CODE.fullmatch(code.upper()):
             section.fault("organisations", f"{shown(code)} is not an ODS code; {what}")
     return frozenset(code.upper() for code in found)
-
-
-def service_token(system: str, code: str) -> str:
-    """Give the form in which services are compared: normal system, bar, code."""
-    return f"{codes.normal_system(system)}|{code.strip()}"
 
 
 def _zone(top: Section) -> ZoneInfo:

@@ -10,9 +10,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from fhirmsg.errors import SettingsError
+from fhirmsg.guidance.coding import service_token
 from fhirmsg.guidance.policy import Approval, LocalPolicy
 from fhirmsg.guidance.terms import Channel
-from fhirmsg.policyfile import parse_policy, read_policy, service_token
+from fhirmsg.policyfile import parse_policy, read_policy
 
 EXAMPLE = Path(__file__).parent.parent / "fixtures" / "policy" / "example.yaml"
 HEAD = """

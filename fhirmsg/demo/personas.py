@@ -16,9 +16,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from fhirmsg import clock
+from fhirmsg.packaged import packaged
 
-_PACKAGED = Path(__file__).parent.parent / "data" / "personas"
-_IN_THE_REPOSITORY = Path(__file__).parent.parent.parent / "fixtures" / "personas"
 _TOKEN = re.compile(r"@(today|now)(?:([+-]\d+)([ydhm]))?")
 _ZONE = ZoneInfo("Europe/London")
 
@@ -57,7 +56,7 @@ class Persona:
 
 def load_personas(folder: Path | None = None) -> tuple[Persona, ...]:
     """Give every persona, in the order of the file names, with days as of now."""
-    folder = folder or (_PACKAGED if _PACKAGED.exists() else _IN_THE_REPOSITORY)
+    folder = folder or packaged("personas", in_the_repository="fixtures/personas")
     return tuple(_persona(path) for path in sorted(folder.glob("*.json")))
 
 

@@ -15,12 +15,10 @@ from fhirmsg.config import Settings
 from fhirmsg.demo.loading import client_for, load, unload
 from fhirmsg.demo.personas import Persona
 from fhirmsg.fhir.client import FhirClient
+from fhirmsg.packaged import packaged
 from fhirmsg.providers.outbox import Outbox
 from fhirmsg.sandbox import Store, serve_in_thread
 from fhirmsg.serving import Server
-
-_PACKAGED = Path(__file__).parent.parent / "data" / "policy" / "example.yaml"
-_IN_THE_REPOSITORY = Path(__file__).parent.parent.parent / "fixtures" / "policy" / "example.yaml"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +69,7 @@ def _environment(
         f"- id: demo\n  keys: ['{digest}']\n  scopes: [check, send, override, read]\n"
         "  organisations: [A12345]\n"
     )
-    policy = _PACKAGED if _PACKAGED.exists() else _IN_THE_REPOSITORY
+    policy = packaged("policy/example.yaml", in_the_repository="fixtures/policy/example.yaml")
     return {
         "FHIRMSG_FHIR_BASE_URL": fhir_base_url,
         "FHIRMSG_ALLOW_PLAIN_HTTP": "true",

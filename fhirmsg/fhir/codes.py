@@ -6,6 +6,7 @@ terminology server for codes later than R4, NHS England's proxy and PDS specific
 
 from __future__ import annotations
 
+from fhirmsg.guidance.coding import normal_system
 from fhirmsg.guidance.record import Basis
 from fhirmsg.guidance.terms import Channel
 
@@ -56,28 +57,6 @@ PREFERRED_METHOD = "http://fhir.hl7.org.uk/codesystem/ukcore-preferredcontactmet
 CONTACT_POINT_SYSTEM = "http://hl7.org/fhir/contact-point-system"
 
 CONFIDENTIALITY_AS_WRITTEN = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
-
-_ALIASES = {
-    "http://hl7.org/fhir/v3/actcode": ACT_CODE,
-    "http://hl7.org/fhir/v3/actreason": ACT_REASON,
-    "http://hl7.org/fhir/v3/participationmode": PARTICIPATION_MODE,
-    "http://hl7.org/fhir/v3/confidentiality": CONFIDENTIALITY,
-    "http://hl7.org/fhir/v3/rolecode": ROLE_CODE,
-    "http://hl7.org/fhir/v3/nullflavor": NULL_FLAVOR,
-    "http://hl7.org/fhir/consentscope": CONSENT_SCOPE,
-    "http://fhir.nhs.uk/stu3/codesystem/rarecord-proxyrole-1": FLAG_PROXY_ROLE,
-}
-
-
-def normal_system(system: object) -> str:
-    """Give the form in which systems are compared: http, lower case, no version, no last slash."""
-    if not isinstance(system, str):
-        return ""
-    text = system.strip().partition("|")[0].rstrip("/").lower()
-    if text.startswith("https://"):
-        text = "http://" + text[len("https://") :]
-    return _ALIASES.get(text, text)
-
 
 _NORMAL_NHS_NUMBER = normal_system(NHS_NUMBER)
 _NORMAL_ODS = normal_system(ODS_CODE)

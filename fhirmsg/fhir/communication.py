@@ -12,6 +12,7 @@ from typing import Any
 
 from fhirmsg.fhir import codes
 from fhirmsg.fhir.client import Resource
+from fhirmsg.guidance.coding import normal_system
 from fhirmsg.guidance.decision import Decision
 from fhirmsg.guidance.request import SendRequest
 from fhirmsg.guidance.terms import Occasion, Person, Purpose
@@ -178,7 +179,7 @@ def settled(
 
 
 def _is_restricted(label: Resource) -> bool:
-    system = codes.normal_system(label.get("system"))
+    system = normal_system(label.get("system"))
     return system == codes.CONFIDENTIALITY and label.get("code") == LABEL_RESTRICTED["code"]
 
 

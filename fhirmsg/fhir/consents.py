@@ -29,11 +29,12 @@ from fhirmsg.fhir.provisions import (
     ods_codes,
     provision_tree,
 )
+from fhirmsg.guidance.coding import normal_system
 from fhirmsg.guidance.provisions import Actor, ActorKind, CodeTerm, Direction, Provision
 from fhirmsg.guidance.record import Basis, ConsentFacts, ConsentStatus, OrganisationRef, Scope
 from fhirmsg.guidance.request import says_something
 
-_OBJECTION = (codes.normal_system(codes.CATEGORY_SYSTEM), "message-objection")
+_OBJECTION = (normal_system(codes.CATEGORY_SYSTEM), "message-objection")
 _POLICY_RULES = {"OPTIN": Direction.PERMIT, "OPTOUT": Direction.DENY}
 _OTHER_POLICY_RULES = frozenset({"OPTINR", "OPTOUTE", "NOCONSENT", "IMPLIED", "IMPLIEDD"})
 

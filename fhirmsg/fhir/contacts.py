@@ -130,8 +130,3 @@ def _app_point(identifier: Element, zone: tzinfo) -> ContactPoint | None:
         use="old" if text_of(identifier.get("use")) == "old" else None,
         period=period_of(identifier.get("period"), zone),
     )
-
-
-def masked(value: str | None) -> str:
-    """Give a hint of a contact point that does not give it away: its last three characters."""
-    return "" if not value else value[-3:]

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
 
-from fhirmsg.fhir.codes import is_nhs_number, normal_system
+from fhirmsg.fhir.codes import is_nhs_number
+from fhirmsg.guidance.coding import normal_system
 from fhirmsg.guidance.terms import Period, ResourceVersion
 
 Element = dict[str, Any]

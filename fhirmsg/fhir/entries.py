@@ -7,11 +7,34 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
+from fhirmsg.clock import Deadline
 from fhirmsg.fhir import codes
-from fhirmsg.fhir.client import Resource
+from fhirmsg.fhir.client import FhirAnswer, FhirClient, Resource
 from fhirmsg.fhir.elements import element, elements, instant_of, text_of, version_of
+from fhirmsg.fhir.searching import read_all_pages
 from fhirmsg.ports import Entry, EntryStatus
+
+
+def by_message_id(message_id: str) -> str:
+    """Give the search parameter that finds the entries of one message, percent-encoded."""
+    return "identifier=" + quote(f"{codes.MESSAGE_ID}|{message_id}", safe="")
+
+
+def entries_in(
+    client: FhirClient, answer: FhirAnswer, message_id: str, *, deadline: Deadline
+) -> tuple[tuple[Entry, ...], str | None]:
+    """Read the answer to that search to its end; gives the entries, and why some may be missing.
+
+    The reason is None when every page was read and understood.
+    """
+    found = read_all_pages(
+        client, answer, kind="Communication", filtered_by="identifier", deadline=deadline
+    )
+    entries = (entry_of(raw, answer.date) for raw in found.resources)
+    own = tuple(entry for entry in entries if entry.message_id == message_id)
+    return own, found.gaps[0].sentence if found.gaps else None
 
 
 def own_extension(holder: Resource, name: str) -> Resource:

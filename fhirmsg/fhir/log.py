@@ -18,9 +18,8 @@ from fhirmsg.errors import RecordUnavailable
 from fhirmsg.fhir import codes, communication
 from fhirmsg.fhir.client import FhirAnswer, FhirClient, Resource
 from fhirmsg.fhir.elements import element, text_of
-from fhirmsg.fhir.entries import entry_of, own_extension
+from fhirmsg.fhir.entries import by_message_id, entries_in, entry_of, own_extension
 from fhirmsg.fhir.resources import InvalidResource, validated
-from fhirmsg.fhir.searching import read_all_pages
 from fhirmsg.guidance.decision import Decision
 from fhirmsg.guidance.request import SendRequest
 from fhirmsg.ports import Entry, EntryDraft, EntryStatus, Opened, Opening
@@ -81,7 +80,7 @@ class FhirCommunicationLog:
         resource = communication.settled(communication.opened(draft), EntryStatus.NOT_DONE)
         try:
             answer = self._client.create(
-                validated(resource), if_none_exist=_by_id(draft.message_id)
+                validated(resource), if_none_exist=by_message_id(draft.message_id)
             )
         except (RecordUnavailable, InvalidResource):
             answer = None
@@ -93,7 +92,7 @@ class FhirCommunicationLog:
     def _create(self, resource: Resource, draft: EntryDraft) -> Opening | None:
         """Try once; None when the answer does not say whose entry there is now."""
         try:
-            answer = self._client.create(resource, if_none_exist=_by_id(draft.message_id))
+            answer = self._client.create(resource, if_none_exist=by_message_id(draft.message_id))
         except RecordUnavailable:
             return None
         if not answer.good:
@@ -124,14 +123,11 @@ class FhirCommunicationLog:
     def find(self, message_id: str) -> tuple[Entry, ...]:
         """Give every entry with this message id. Raises RecordUnavailable."""
         deadline = Deadline(self._client.server.call_deadline)
-        answer = self._client.read(f"Communication?{_by_id(message_id)}", deadline=deadline)
-        found = read_all_pages(
-            self._client, answer, kind="Communication", filtered_by="identifier", deadline=deadline
-        )
-        if found.gaps:
-            raise RecordUnavailable(found.gaps[0].sentence)
-        entries = (entry_of(raw, answer.date) for raw in found.resources)
-        return tuple(entry for entry in entries if entry.message_id == message_id)
+        answer = self._client.read(f"Communication?{by_message_id(message_id)}", deadline=deadline)
+        entries, missing = entries_in(self._client, answer, message_id, deadline=deadline)
+        if missing is not None:
+            raise RecordUnavailable(missing)
+        return entries
 
     def claim(self, entry: Entry, draft: EntryDraft | None, attempt: str) -> Entry | None:
         """Take an entry over (see `ports.CommunicationLog`)."""
@@ -283,10 +279,6 @@ class FhirCommunicationLog:
             good = False
         if not good:
             log.error("task not opened", extra={"message_id": entry.message_id, "code": code})
-
-
-def _by_id(message_id: str) -> str:
-    return "identifier=" + quote(f"{codes.MESSAGE_ID}|{message_id}", safe="")
 
 
 def _id(entry: Entry) -> str:

@@ -20,6 +20,7 @@ from fhirmsg.fhir.elements import (
     reference_keys,
     text_of,
 )
+from fhirmsg.guidance.coding import normal_system
 from fhirmsg.guidance.provisions import (
     MAX_DEPTH,
     MAX_NODES,
@@ -75,7 +76,7 @@ def code_term(concept: object) -> CodeTerm:
 
 _NOTHING: frozenset[Channel] = frozenset()
 _CHANNELS = {str(channel): frozenset({channel}) for channel in Channel}
-_OWN_CHANNEL = codes.normal_system(codes.CHANNEL_SYSTEM)
+_OWN_CHANNEL = normal_system(codes.CHANNEL_SYSTEM)
 
 
 def _channels_of(
@@ -195,7 +196,7 @@ def _node(
             for actor in elements(raw.get("actor"))
         ),
         labels=frozenset(
-            f"{codes.normal_system(label.get('system'))}|{text_of(label.get('code'))}"
+            f"{normal_system(label.get('system'))}|{text_of(label.get('code'))}"
             for label in elements(raw.get("securityLabel"))
         ),
         data=bool(raw.get("data")) or raw.get("dataPeriod") is not None,
@@ -213,13 +214,13 @@ def _node(
 
 def _purpose(coding: Element) -> str | None:
     code = text_of(coding.get("code"))
-    known = codes.normal_system(coding.get("system")) == codes.ACT_REASON
+    known = normal_system(coding.get("system")) == codes.ACT_REASON
     return code if known and code in PURPOSE_PARENT else None
 
 
 def _class(coding: Element) -> Match:
     code = text_of(coding.get("code"))
-    if codes.normal_system(coding.get("system")) != codes.RESOURCE_TYPES or not code:
+    if normal_system(coding.get("system")) != codes.RESOURCE_TYPES or not code:
         return Match.UNKNOWN
     if code in _MESSAGES:
         return Match.YES

@@ -17,7 +17,7 @@ from fhirmsg.errors import (
 from fhirmsg.fhir import codes
 from fhirmsg.fhir.client import FhirAnswer, FhirClient, Resource
 from fhirmsg.fhir.elements import element, identifier_key, own_keys, text_of, version_of
-from fhirmsg.fhir.entries import entry_of
+from fhirmsg.fhir.entries import by_message_id, entries_in
 from fhirmsg.fhir.linked import Linked, consents_of, read_linked
 from fhirmsg.fhir.people import about_facts, patient_facts, related_person_facts
 from fhirmsg.fhir.provisions import Context
@@ -32,7 +32,7 @@ from fhirmsg.guidance.record import (
     RecipientKind,
 )
 from fhirmsg.guidance.request import SendRequest
-from fhirmsg.ports import Entry, ReadResult
+from fhirmsg.ports import ReadResult
 
 
 class FhirRecordReader:
@@ -63,6 +63,9 @@ class FhirRecordReader:
         related = reading.own_matches(by_name["related"], "RelatedPerson", context)
         linked = read_linked(reading, raw, recipient_raw, consents)
         context = reading.context
+        entries, missing = entries_in(
+            self._client, by_name["entries"], message_id, deadline=deadline
+        )
         facts = patient_facts(raw, patient, context, read_at)
         if recipient_raw is not None:
             reading.cite_person(recipient_raw)
@@ -80,7 +83,7 @@ class FhirRecordReader:
                 versions=tuple(reading.versions),
                 read_at=read_at.isoformat(timespec="milliseconds"),
             ),
-            entries=self._entries(by_name["entries"], message_id, deadline),
+            entries=None if missing is not None else entries,
             clock_at=clock_at,
         )
 
@@ -88,12 +91,11 @@ class FhirRecordReader:
         self, patient: str, recipient: str, about: tuple[str, ...], message_id: str
     ) -> dict[str, str]:
         size = self._client.server.page_size
-        identifier = quote(f"{codes.MESSAGE_ID}|{message_id}", safe="")
         paths = {
             "patient": patient,
             "consents": consents_of(patient, size),
             "related": f"RelatedPerson?patient={patient}&_count={size}&_total=accurate",
-            "entries": f"Communication?identifier={identifier}",
+            "entries": f"Communication?{by_message_id(message_id)}",
         }
         if recipient.startswith(("RelatedPerson/", "Patient/")) and recipient != patient:
             paths["recipient"] = recipient
@@ -132,17 +134,6 @@ class FhirRecordReader:
                 "No patient has this identifier. Check it; this call sent nothing."
             )
         return f"Patient/{ids.pop()}"
-
-    def _entries(
-        self, answer: FhirAnswer, message_id: str, deadline: Deadline
-    ) -> tuple[Entry, ...] | None:
-        found = read_all_pages(
-            self._client, answer, kind="Communication", filtered_by="identifier", deadline=deadline
-        )
-        if found.gaps:
-            return None
-        entries = (entry_of(raw, answer.date) for raw in found.resources)
-        return tuple(entry for entry in entries if entry.message_id == message_id)
 
 
 def _patient_in(answer: FhirAnswer) -> Resource:

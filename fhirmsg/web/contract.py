@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
 import yaml
 
-_PACKAGED = Path(__file__).parent.parent / "data" / "openapi.yaml"
-_IN_THE_REPOSITORY = Path(__file__).parent.parent.parent / "openapi.yaml"
+from fhirmsg.packaged import packaged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +27,7 @@ class Fault:
 @cache
 def contract_text() -> str:
     """Give the document as written."""
-    path = _PACKAGED if _PACKAGED.exists() else _IN_THE_REPOSITORY
+    path = packaged("openapi.yaml", in_the_repository="openapi.yaml")
     return path.read_text(encoding="utf-8")
 
 

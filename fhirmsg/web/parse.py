@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from fhirmsg.guidance.coding import service_code
 from fhirmsg.guidance.policy import LocalPolicy
 from fhirmsg.guidance.request import (
     CitedVersion,
@@ -21,16 +22,12 @@ from fhirmsg.guidance.request import (
 )
 from fhirmsg.guidance.terms import Channel, Declared, Person, Purpose
 from fhirmsg.web.contract import Fault, faults_of
+from fhirmsg.web.texts import faults_of_wording, holds_control, texts_in
 
 _REFERENCE = re.compile(
     r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?"
 )
 _TOKEN = re.compile(r"[^\s|]+\|[^\s|][^|]*")
-_PLACEHOLDER = re.compile(
-    r"\(\([^()]*\)\)|\{\{[^{}]*\}\}|\$\{[^{}]*\}|<<[^<>]*>>|\[\[[^\[\]]*\]\]"
-    r"|\{[A-Za-z_][A-Za-z0-9_ .]*\}|%[A-Za-z_]+%"
-)
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _NOT_BUILT = "is not supported by this version"
 _SMS_CHARACTERS = 918
 
@@ -133,8 +130,8 @@ class _Reading:
 
     def request(self) -> SendRequest:
         body = self.body
-        for pointer, text in _texts_in(body, ""):
-            if _CONTROL.search(text):
+        for pointer, text in texts_in(body):
+            if holds_control(text):
                 self.fault(pointer, "holds a control character that no message may hold")
         patient = self._patient()
         recipient = self._recipient(patient)
@@ -206,7 +203,7 @@ class _Reading:
         body, subject, summary = given["body"], given.get("subject"), given.get("summary")
         for name, text in (("body", body), ("subject", subject), ("summary", summary)):
             if text is not None:
-                for detail in _faults_of_text(text):
+                for detail in faults_of_wording(text):
                     self.fault(f"/content/{name}", detail)
         if channel is Channel.SMS and len(body) > _SMS_CHARACTERS:
             self.fault("/content/body", f"is longer than {_SMS_CHARACTERS} characters for a text")
@@ -243,7 +240,7 @@ class _Reading:
         if code is not None and not says_something(code):
             self.fault("/service/code", "is blank")
         return Service(
-            code=None if code is None else comparable_code(code),
+            code=None if code is None else service_code(code),
             sensitive=Declared(declared or "unknown"),
         )
 
@@ -303,34 +300,3 @@ def _person(given: Mapping[str, Any] | None) -> Person | None:
     return Person(
         identifier=given.get("identifier"), name=given.get("name"), role=given.get("role")
     )
-
-
-def _texts_in(value: Any, pointer: str) -> Iterator[tuple[str, str]]:
-    """Give every text in a body with its pointer."""
-    if isinstance(value, str):
-        yield pointer, value
-    elif isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _texts_in(inner, f"{pointer}/{name}")
-    elif isinstance(value, list):
-        for place, inner in enumerate(value):
-            yield from _texts_in(inner, f"{pointer}/{place}")
-
-
-def _faults_of_text(text: str) -> Iterator[str]:
-    if not says_something(text):
-        yield "has no visible character"
-    if _PLACEHOLDER.search(text):
-        yield "holds a placeholder that was not filled in"
-
-
-def comparable_code(written: str) -> str:
-    """Give a service code in the form in which codes are compared.
-
-    Systems come with http and https, with versions and slashes, and mean the same.
-    """
-    system, bar, code = written.strip().rpartition("|")
-    if not bar:
-        return code
-    system = system.partition("|")[0].rstrip("/").lower()
-    return f"{re.sub('^https://', 'http://', system)}|{code}"

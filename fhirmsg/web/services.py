@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
 from fhirmsg.answers import Answer
@@ -37,4 +36,3 @@ class WebServices:
     clients: ClientBook
     readiness: Callable[[], Readiness]
     fhir_base_url: str
-    started: datetime

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from fhirmsg.fhir.contacts import (
     contact_points,
     is_uk_mobile,
-    masked,
     normal_email,
     normal_telephone,
 )
 from fhirmsg.guidance.contact import select
 from fhirmsg.guidance.record import ContactPoint
 from fhirmsg.guidance.terms import Channel
+from fhirmsg.judging import masked
 from tests.builders import LONDON, NOW
 from tests.fhir.resources import AMARA_NUMBER, NHS_NUMBER, concept
 from tests.fhir.strategies import json_values

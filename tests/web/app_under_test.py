@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from flask.testing import FlaskClient
@@ -104,7 +103,6 @@ class Face:
                 clients=ClientBook([sender, reader]),
                 readiness=lambda: self.readiness,
                 fhir_base_url="https://ehr.example/fhir",
-                started=datetime(2026, 11, 24, tzinfo=UTC),
             )
         )
         self.client: FlaskClient = self.app.test_client()

@@ -1,0 +1,302 @@
+"""From the second read to the end: judge once more, hand over, record what became of it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import NoReturn
+
+from fhirmsg import answers, clock
+from fhirmsg.answers import Answer, RecordState, Retry, State
+from fhirmsg.calls import Call, Times
+from fhirmsg.clock import Deadline
+from fhirmsg.errors import StillRunning, TryLater
+from fhirmsg.guidance.case import Case
+from fhirmsg.guidance.decision import Decision, Verdict
+from fhirmsg.guidance.request import SendRequest
+from fhirmsg.guidance.rule import Lift
+from fhirmsg.judging import judge, outbound
+from fhirmsg.ports import (
+    CommunicationLog,
+    Entry,
+    EntryStatus,
+    OutboundMessage,
+    Outcome,
+    Provider,
+    ProviderKind,
+    ReadResult,
+    Receipt,
+)
+from fhirmsg.standing import comes_first, others
+
+audit = logging.getLogger("fhirmsg.audit")
+
+_TRIES = 2
+# How long the first of several entries waits for the others to give way, look by look.
+_PATIENCE = (0.1, 0.3, 0.6, 1.0, 1.0, 0.0)
+_UNKNOWN = (
+    "The message may have left, and the provider cannot tell. It is not sent again by itself: "
+    "find out whether it arrived."
+)
+_NO_EVIDENCE = (
+    "The message left, and the process that decided on it ended before it could record on what "
+    "ground. The call that came after brought an override: write down who approved it and why."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """An open entry that is ours, and until when its hand-off may start.
+
+    `first` is the case it was opened on. It is None when an abandoned entry was taken over: then
+    an earlier attempt may have handed the message off, and `began` is the entry as that one left
+    it.
+    """
+
+    call: Call
+    entry: Entry
+    provider: Provider
+    start_by: Deadline
+    first: Case | None
+    began: Entry | None = None
+
+    @property
+    def may_have_left(self) -> bool:
+        """Whether an earlier attempt may have posted the message, and nobody can be asked."""
+        return self.first is None and self.provider.kind is ProviderKind.REJECTS_REPEATS
+
+
+class HandOff:
+    """Takes an open entry to its end. Thread-safe; keeps nothing between two attempts."""
+
+    def __init__(
+        self,
+        *,
+        read: Callable[[Call], ReadResult],
+        log: CommunicationLog,
+        times: Times,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Read afresh with `read`; `pause` waits between two looks."""
+        self._read = read
+        self._log = log
+        self._times = times
+        self._pause = pause
+
+    def go(self, attempt: Attempt) -> Answer:
+        """Read and decide again, hand off, record what became of it."""
+        call, provider = attempt.call, attempt.provider
+        deadline = Deadline(self._times.handoff)
+        expected = attempt.first
+        reason = ""
+        for _ in range(_TRIES):
+            case, decision = self._decide_again(attempt)
+            if decision.verdict is not Verdict.SEND:
+                return self._stopped_by_second_look(attempt, decision)
+            if expected is not None and case.contact_point != expected.contact_point:
+                return self._contact_point_changed(attempt, decision)
+            receipt = _hand_over(provider, outbound(call, case), attempt.start_by, deadline)
+            if receipt.outcome is not Outcome.RETRYABLE:
+                return self.handed_off(attempt, receipt, decision)
+            expected, reason = case, receipt.reason
+            if attempt.start_by.passed or deadline.passed:
+                break
+        note(call, "not accepted", reason=reason)
+        self._leave_unsent(attempt)
+        raise TryLater("The provider did not take the message. This call sent nothing.", 60)
+
+    def _decide_again(self, attempt: Attempt) -> tuple[Case, Decision]:
+        try:
+            read = self._alone(attempt, self._read(attempt.call))
+            held = read.entries
+            own = [each for each in held or () if each.reference == attempt.entry.reference]
+            if own and own[0].attempt != attempt.entry.attempt:
+                still_running(2)
+            return judge(attempt.call, read, openable=held is None or bool(own))
+        except StillRunning:
+            raise
+        except Exception:
+            # The entry is open and nothing has left: it must not stay open for want of a read.
+            self._leave_unsent(attempt)
+            raise
+
+    def _alone(self, attempt: Attempt, read: ReadResult) -> ReadResult:
+        """Make sure that no other entry of this message is being sent or was sent.
+
+        The one with the lower id waits for the others to give way and goes on only when they
+        have; whoever finds a lower one, or one handed off, gives way at once. One that saw nobody
+        beside it goes on, and the others see what became of it.
+        """
+        for wait in _PATIENCE:
+            beside = others(read.entries or (), attempt.entry)
+            if not beside:
+                return read
+            if attempt.start_by.passed or not comes_first(attempt.entry, beside):
+                break
+            self._pause(wait)
+            read = self._read(attempt.call)
+        if attempt.first is not None:
+            # Version-checked, so that a process that was asleep cannot end what another one has
+            # taken over; and never deleted, since by then it may be the record of a message.
+            self._end_unsent(attempt)
+        still_running(1)
+
+    def _stopped_by_second_look(self, attempt: Attempt, decision: Decision) -> Answer:
+        note(attempt.call, "stopped at the second look", decision)
+        if attempt.may_have_left:
+            return self.unknown(attempt, decision)
+        written = self._end_unsent(attempt)
+        return replace(
+            answers.for_decision(attempt.call, decision),
+            record=RecordState.COMPLETE if written else RecordState.PENDING,
+            communication=attempt.entry.reference,
+        )
+
+    def _contact_point_changed(self, attempt: Attempt, decision: Decision) -> Answer:
+        note(attempt.call, "contact point changed", decision)
+        if attempt.may_have_left:
+            return self.unknown(attempt, decision)
+        written = self._end_unsent(attempt)
+        return answers.for_entry(
+            attempt.call,
+            attempt.entry,
+            status=State.NOT_SENT,
+            decision=decision,
+            written=written,
+            retry=Retry.NOW,
+            note="The contact point changed while the message was being sent. Nothing was sent.",
+        )
+
+    def _end_unsent(self, attempt: Attempt) -> bool:
+        """End an entry that was handed to nobody; tell whether it was written."""
+        ended = self._written(
+            attempt, lambda: self._log.settle(attempt.entry, EntryStatus.NOT_DONE)
+        )
+        return ended is not None
+
+    def _written(self, attempt: Attempt, write: Callable[[], Entry | None]) -> Entry | None:
+        """Write what became of an entry; whatever goes wrong in that, the caller gets an answer."""
+        try:
+            return write()
+        except Exception as error:
+            audit.error(
+                "entry not settled",
+                extra={"message_id": attempt.call.message_id, "kind": type(error).__name__},
+            )
+            return None
+
+    def _leave_unsent(self, attempt: Attempt) -> None:
+        """Leave an entry for the call that is to come again.
+
+        Where an earlier attempt may have posted it, it stays open: posted again under the same
+        reference it is sent at most once, and only so does anybody learn what became of it.
+        """
+        if not attempt.may_have_left:
+            self._end_unsent(attempt)
+
+    def handed_off(self, attempt: Attempt, receipt: Receipt, decision: Decision | None) -> Answer:
+        """Record what the provider said; `decision` is None when it said so to somebody else."""
+        if receipt.outcome is Outcome.MAY_HAVE_LEFT:
+            return self.unknown(attempt, decision)
+        accepted = receipt.outcome is Outcome.ACCEPTED
+        own_time = clock.now() if decision is not None else _opened_at(attempt.began)
+        settled = self._written(
+            attempt,
+            lambda: self._log.settle(
+                attempt.entry,
+                EntryStatus.COMPLETED if accepted else EntryStatus.STOPPED,
+                sent=(receipt.at or own_time) if accepted else None,
+                provider_id=receipt.provider_id,
+                decision=decision,
+                overriding=_overriding(attempt, decision) if accepted else None,
+            ),
+        )
+        if accepted and decision is None and attempt.call.request.evidence.override is not None:
+            # The decision it left on died with its process, and with it the override's Provenance.
+            self._log.ask_a_person(attempt.entry, "completed-without-evidence", _NO_EVIDENCE)
+        what = "accepted" if accepted else "refused by the provider"
+        note(attempt.call, what, decision, reason=receipt.reason)
+        return answers.for_entry(
+            attempt.call,
+            settled or attempt.entry,
+            status=State.ACCEPTED if accepted else State.FAILED,
+            decision=decision,
+            written=settled is not None,
+            note=None if accepted else "The provider refused the message for good.",
+        )
+
+    def unknown(self, attempt: Attempt, decision: Decision | None) -> Answer:
+        """Record that nobody knows; a decision against it is told, and is not what it left on."""
+        sending = decision if decision and decision.verdict is Verdict.SEND else None
+        settled = self._written(
+            attempt,
+            lambda: self._log.settle(
+                attempt.entry,
+                EntryStatus.UNKNOWN,
+                decision=sending,
+                overriding=_overriding(attempt, sending),
+            ),
+        )
+        self._log.ask_a_person(attempt.entry, "unknown", _UNKNOWN)
+        note(attempt.call, "may have left", decision)
+        answer = answers.for_entry(
+            attempt.call,
+            settled or attempt.entry,
+            status=State.UNKNOWN,
+            decision=decision,
+            written=settled is not None,
+            note=_UNKNOWN,
+        )
+        return replace(answer, replayed=False)
+
+
+def note(call: Call, what: str, decision: Decision | None = None, *, reason: str = "") -> None:
+    findings = () if decision is None else decision.findings
+    audit.info(
+        what,
+        extra={
+            "message_id": call.message_id,
+            "verdict": None if decision is None else str(decision.verdict),
+            "codes": [f"{each.code}:{each.effect.word}" for each in findings],
+            "correlation_id": call.correlation_id,
+            "reason": reason or None,
+        },
+    )
+
+
+def _hand_over(
+    provider: Provider, message: OutboundMessage, start_by: Deadline, deadline: Deadline
+) -> Receipt:
+    try:
+        return provider.send(message, start_by=start_by, deadline=deadline)
+    except Exception as error:
+        # A provider is not to raise. One that does has told nobody whether the message left.
+        audit.error("provider failed", extra={"kind": type(error).__name__})
+        return Receipt(outcome=Outcome.MAY_HAVE_LEFT, reason="provider-fault")
+
+
+def _overriding(attempt: Attempt, decision: Decision | None) -> SendRequest | None:
+    """Give the request if the message left, or may have, on an override in it."""
+    overridden = decision is not None and any(
+        finding.lifted is not None and finding.lifted.by is Lift.OVERRIDE
+        for finding in decision.findings
+    )
+    return attempt.call.request if overridden else None
+
+
+def _opened_at(entry: Entry | None) -> datetime | None:
+    try:
+        return datetime.fromisoformat((entry and entry.opened_at) or "")
+    except ValueError:
+        return None
+
+
+def still_running(seconds: float) -> NoReturn:
+    raise StillRunning(
+        "This message is being sent by another call. Ask again later under the same "
+        "Idempotency-Key.",
+        max(1, round(seconds)),
+    )
