@@ -100,7 +100,7 @@ def needs_restricted_label(case: Case, decision: Decision) -> bool:
         return True
     return any(
         consent.status is ConsentStatus.ACTIVE
-        and (consent.safety or Kind.DENIAL_OF_PERSON in case.kinds[consent.version.reference])
+        and (consent.safety or Kind.DENIAL_OF_PERSON in case.kinds[consent.key])
         for consent in case.consents_with_linked
     )
 

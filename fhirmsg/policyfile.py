@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from fhirmsg.errors import SettingsError
 from fhirmsg.fhir import codes
 from fhirmsg.guidance.coding import service_token
-from fhirmsg.guidance.policy import Approval, LocalPolicy, Platform
+from fhirmsg.guidance.policy import Approval, Fallback, LocalPolicy, Platform
 from fhirmsg.guidance.record import Basis
 from fhirmsg.guidance.terms import Channel
 from fhirmsg.yamlfile import Section, meant, number_in, read_yaml, shown
@@ -137,7 +137,7 @@ def _platforms(top: Section) -> dict[str, Platform]:
             provider=entry.text("provider", what="name the provider that carries it, as smtp"),
             channels=_channels(entry, "channels", f"list channels ({_CHANNEL_NAMES}), or []"),
             approval=_approval(entry),
-            fallbacks=_fallbacks(entry, register),
+            falls_back=_fallbacks(entry, register),
             notifies_by=_channels(
                 entry,
                 "notifies_by",
@@ -156,13 +156,14 @@ def _channels(section: Section, key: str, what: str) -> frozenset[Channel]:
     return frozenset(_CHANNELS[name] for name in names if name in _CHANNELS)
 
 
-def _fallbacks(entry: Section, register: Section) -> frozenset[Channel]:
+def _fallbacks(entry: Section, register: Section) -> tuple[Fallback, ...]:
     what = (
         "list the channels, or {platform, channel} pairs, that the supplier may fall back to; "
         "write [] only when the supplier has confirmed that there are none"
     )
-    found = set()
+    found = []
     for path, value in entry.items("fallbacks", what=what, required=True):
+        platform = None
         if isinstance(value, dict):
             pair = Section(value, path, entry.faults, keys=("platform", "channel"))
             name = pair.text("channel", what=f"write one of {_CHANNEL_NAMES}")
@@ -175,12 +176,12 @@ def _fallbacks(entry: Section, register: Section) -> frozenset[Channel]:
             entry.faults.append(f"{path}: is {shown(value)}; {what}")
             continue
         if name in _CHANNELS:
-            found.add(_CHANNELS[name])
+            found.append(Fallback(channel=_CHANNELS[name], platform=platform))
         elif name:
             entry.faults.append(
                 f"{path}: {shown(name)} is not a channel; write one of {_CHANNEL_NAMES}"
             )
-    return frozenset(found)
+    return tuple(found)
 
 
 def _approval(entry: Section) -> Approval | None:

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.consents import Says
 from fhirmsg.guidance.decision import Decision, decide
-from fhirmsg.guidance.policy import Approval, LocalPolicy, Platform
+from fhirmsg.guidance.policy import Approval, Fallback, LocalPolicy, Platform
 from fhirmsg.guidance.provisions import Actor, ActorKind, CodeTerm, Direction, Provision
 from fhirmsg.guidance.record import (
     Basis,
@@ -276,8 +276,16 @@ def to_proxy(
 # --- policy ------------------------------------------------------------------------------------
 
 
+def falls_back_to(channel: Channel, platform: str | None = None) -> Fallback:
+    """Give a fallback of a supplier."""
+    return Fallback(channel=channel, platform=platform)
+
+
 def a_platform(**fields: Any) -> Platform:
     """Give an approved platform for texts and email that ends where it says it ends."""
+    if "fallbacks" in fields:
+        # Channels alone: where the supplier ends is known, through which platform is not.
+        fields["falls_back"] = tuple(map(falls_back_to, sorted(fields.pop("fallbacks"))))
     defaults = {
         "name": "messenger",
         "provider": "outbox",
@@ -321,6 +329,7 @@ def a_request(*, sensitive: Declared = Declared.NO, **fields: Any) -> SendReques
         "content": Content(body="Example Surgery: you have an appointment at 10:30 on 1 December."),
         "organization": OURS,
         "requester": NURSE,
+        "confidential": Declared.NO,
         "service": Service(sensitive=sensitive),
     }
     return SendRequest(**{**defaults, **fields})

@@ -31,8 +31,8 @@ from fhirmsg.fhir.provisions import (
 )
 from fhirmsg.guidance.coding import normal_system
 from fhirmsg.guidance.provisions import Actor, ActorKind, CodeTerm, Direction, Provision
+from fhirmsg.guidance.readable import says_something
 from fhirmsg.guidance.record import Basis, ConsentFacts, ConsentStatus, OrganisationRef, Scope
-from fhirmsg.guidance.request import says_something
 
 _OBJECTION = (normal_system(codes.CATEGORY_SYSTEM), "message-objection")
 _POLICY_RULES = {"OPTIN": Direction.PERMIT, "OPTOUT": Direction.DENY}

@@ -50,13 +50,13 @@ def newest_versions(consents: Iterable[ConsentFacts]) -> tuple[ConsentFacts, ...
     """
     newest: dict[str, ConsentFacts] = {}
     for consent in consents:
-        held = newest.get(consent.version.reference)
+        held = newest.get(consent.key)
         if held is None or _age_key(held.version) < _age_key(consent.version):
-            newest[consent.version.reference] = consent
+            newest[consent.key] = consent
     return tuple(
-        newest[reference]
-        for reference in sorted(newest)
-        if newest[reference].status is not ConsentStatus.ENTERED_IN_ERROR
+        newest[key]
+        for key in sorted(newest)
+        if newest[key].status is not ConsentStatus.ENTERED_IN_ERROR
     )
 
 
@@ -82,7 +82,11 @@ class Denial:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """All that a decision depends on. `as_of` is an aware instant; ids are strings."""
+    """All that a decision depends on. `as_of` is an aware instant; ids are strings.
+
+    content_digest: keyed digest of the words, to recognise them on earlier messages; None where
+    there is no key. language: faults of spelling and grammar found in the words, in words.
+    """
 
     request: SendRequest
     record: PatientRecord
@@ -90,6 +94,8 @@ class Case:
     as_of: datetime
     message_id: str
     message_digest: str
+    content_digest: str | None = None
+    language: tuple[str, ...] = ()
 
     @cached_property
     def emergency(self) -> bool:
@@ -146,9 +152,9 @@ class Case:
 
     @cached_property
     def kinds(self) -> dict[str, frozenset[Kind]]:
-        """What each Consent on the patient's and linked records is, by reference."""
+        """What each Consent on the patient's and linked records is, by key."""
         return {
-            consent.version.reference: kinds_of(consent, self.patient_keys)
+            consent.key: kinds_of(consent, self.patient_keys)
             for consent in self.consents_with_linked
         }
 
@@ -190,7 +196,7 @@ class Case:
     def _readings_for_patient(self) -> tuple[Reading, ...]:
         queries = self.queries(self.patient_keys)
         found = (
-            self._counting(consent, self.kinds[consent.version.reference], queries)
+            self._counting(consent, self.kinds[consent.key], queries)
             for consent in self.consents_with_linked
         )
         return tuple(reading for reading in found if reading is not None)
@@ -217,7 +223,7 @@ class Case:
         queries = self.queries(self.patient_keys | closure)
         found = []
         for consent in self.consents_with_linked:
-            kinds = self.kinds[consent.version.reference]
+            kinds = self.kinds[consent.key]
             reading = self._counting(consent, kinds, queries)
             if reading is not None and (
                 consent.safety
@@ -247,8 +253,8 @@ class Case:
         queries = self.queries_to_recipient
         found = []
         for consent in self.consents_with_linked:
-            kinds = self.kinds[consent.version.reference]
-            if self.candidates.get(consent.version.reference) is Answer.DENY:
+            kinds = self.kinds[consent.key]
+            if self.candidates.get(consent.key) is Answer.DENY:
                 denied: Denied | None = Denied.YES
             else:
                 denied = read_denial_of_proxy(consent, kinds, queries, PLAIN)
@@ -262,9 +268,9 @@ class Case:
         strict = self.queries(self.recipient.keys)[0]
         queries = self.queries_to_recipient
         return {
-            consent.version.reference: grants.answer_of_candidate(consent, queries)
+            consent.key: grants.answer_of_candidate(consent, queries)
             for consent in self.consents
-            if grants.is_candidate(consent, self.kinds[consent.version.reference], strict)
+            if grants.is_candidate(consent, self.kinds[consent.key], strict)
         }
 
     @cached_property
@@ -281,13 +287,13 @@ class Case:
             grants.judge_candidate(
                 consent,
                 self.queries_to_recipient,
-                answer=self.candidates[consent.version.reference],
+                answer=self.candidates[consent.key],
                 policy=self.policy,
                 born=self.record.patient.born,
                 day=self.day,
             )
             for consent in self.consents
-            if consent.version.reference in self.candidates
+            if consent.key in self.candidates
         ]
         passing = [grant for grant in judged if grant is not None]
         return grants.best_of(passing, emergency=self.emergency)

@@ -10,7 +10,8 @@ from datetime import timedelta
 
 from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.consents import Says
-from fhirmsg.guidance.request import Override, as_read, says_something
+from fhirmsg.guidance.readable import as_read, same_role, says_something
+from fhirmsg.guidance.request import Override
 from fhirmsg.guidance.terms import Person
 
 # Clocks of the caller and of this host may differ by this much.
@@ -23,11 +24,6 @@ def is_named(person: Person | None) -> bool:
     return person is not None and all(
         map(says_something, (person.identifier, person.name, person.role))
     )
-
-
-def same_role(role: str | None, roles: frozenset[str]) -> bool:
-    """Tell whether a role is one of these, whatever its letter case and spacing."""
-    return as_read(role) in map(as_read, roles)
 
 
 def override_faults(case: Case) -> tuple[str, ...]:

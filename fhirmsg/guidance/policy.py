@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, tzinfo
+from datetime import date, datetime, time, tzinfo
 
-from fhirmsg.guidance.terms import Channel
+from fhirmsg.guidance.readable import same_role
+from fhirmsg.guidance.terms import Channel, Device, Purpose
+from fhirmsg.guidance.wording import Lexicon
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,18 +24,61 @@ class Approval:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Local times at which a platform delivers: weekdays (Monday is 0), from, and before when."""
+
+    weekdays: frozenset[int]
+    start: time
+    end: time
+
+    def contains(self, local: datetime) -> bool:
+        """Tell whether a local time lies in the window."""
+        return local.weekday() in self.weekdays and self.start <= local.time() < self.end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fallback:
+    """Where a supplier may turn by itself; `platform` is None when only the channel is known."""
+
+    channel: Channel
+    platform: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Platform:
     """One platform on the organisation's register.
 
-    `fallbacks` and `notifies_by` are channels the supplier may use besides the requested one.
+    `falls_back` and `notifies_by` are what the supplier may use besides the requested channel.
+    confidential: approved for confidential content. requires_login: the reader logs in or enters
+    a password. lock_screen: a locked screen may show the text. windows: when it delivers, at any
+    time if there are none. sender_names: names that messages come from.
     """
 
     name: str
     provider: str
     channels: frozenset[Channel] = frozenset()
     approval: Approval | None = None
-    fallbacks: frozenset[Channel] = frozenset()
+    falls_back: tuple[Fallback, ...] = ()
     notifies_by: frozenset[Channel] = frozenset()
+    confidential: bool = False
+    requires_login: bool = False
+    lock_screen: bool = True
+    windows: tuple[Window, ...] = ()
+    sender_names: tuple[str, ...] = ()
+
+    @property
+    def fallbacks(self) -> frozenset[Channel]:
+        """The channels the supplier may fall back to."""
+        return frozenset(each.channel for each in self.falls_back)
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether it is approved for confidential content and the reader has to log in."""
+        return self.confidential and self.requires_login
+
+    def delivers_at(self, local: datetime) -> bool:
+        """Tell whether it delivers at a local time."""
+        return not self.windows or any(window.contains(local) for window in self.windows)
 
     def reaches(self, channel: Channel) -> frozenset[Channel]:
         """Give every channel a message sent on `channel` can come out of.
@@ -46,7 +92,14 @@ class Platform:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalPolicy:
-    """An organisation's decisions. `sha256` is that of the policy file, `version` its own."""
+    """An organisation's decisions. `sha256` is that of the policy file, `version` its own.
+
+    review_by_code: roles that may review one finding, narrower than `review`. fallback_order:
+    channels that may be tried next. forbidden: (purpose, channel) pairs that the content matrix
+    rules out. individual_check_days: for how long an individual's answer counts.
+    repeat_window_hours: within which the same message again is a repeat; 0 looks for none.
+    devices: those that may be used. link_hosts: hosts that messages may link to.
+    """
 
     version: str
     sha256: str
@@ -55,6 +108,7 @@ class LocalPolicy:
     zone: tzinfo
     approve_overrides: frozenset[str]
     review: frozenset[str] = frozenset()
+    review_by_code: Mapping[str, frozenset[str]] = field(default_factory=dict)
     platforms: dict[str, Platform] = field(default_factory=dict)
     default_platform: dict[Channel, str] = field(default_factory=dict)
     accept_unlisted_bases: frozenset[str] = frozenset()
@@ -62,5 +116,20 @@ class LocalPolicy:
     parental_review_ages: tuple[int, ...] = (13,)
     record_copy: bool = True
     record_refusals: bool = False
+    hold_tasks: bool = True
     freshness_seconds: float = 30.0
     sensitive_services: frozenset[str] = frozenset()
+    fallback_order: tuple[Channel, ...] = ()
+    forbidden: frozenset[tuple[Purpose, Channel]] = frozenset()
+    require_capacity_record: bool = False
+    individual_check_days: int = 180
+    read_flags: bool = True
+    read_communication_requests: bool = True
+    devices: frozenset[Device] = frozenset({Device.ORGANISATION})
+    repeat_window_hours: float = 24.0
+    link_hosts: frozenset[str] = frozenset({"nhs.uk"})
+    lexicon: Lexicon = field(default_factory=Lexicon.empty, repr=False)
+
+    def may_review(self, role: str | None, code: str) -> bool:
+        """Tell whether a role may review a finding."""
+        return same_role(role, self.review_by_code.get(code, self.review))

@@ -6,12 +6,14 @@ so that a literal, absolute, versioned or identifier-only reference to one perso
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from enum import Enum, StrEnum
 
 from fhirmsg.guidance.provisions import Direction, Provision
 from fhirmsg.guidance.terms import BirthInterval, Channel, Period, ResourceVersion
+from fhirmsg.guidance.wording import KnownIdentifiers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,49 @@ class ContactPoint:
     use: str | None = None
     rank: int | None = None
     period: Period | None = None
+    confirmed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preferences:
+    """How a person would like to be contacted ("Contact preferences").
+
+    channels: preferred channels that a message can be sent on, or could be. other: preferred
+    ways that are no channel here, in words ("a visit"); unknown: a preference nobody understands.
+    no_telephone: code 8, a prohibition that stands among the preferences. times: preferred times,
+    as short as they are recorded.
+    """
+
+    channels: frozenset[Channel] = frozenset()
+    other: tuple[str, ...] = ()
+    unknown: bool = False
+    no_telephone: bool = False
+    times: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """An accessible-information need: what it is, and the channels on which it is met.
+
+    `version` is the resource that records it.
+    """
+
+    name: str
+    met_by: frozenset[Channel] = frozenset()
+    version: ResourceVersion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assessment:
+    """A recorded assessment of capacity or of a child's competence.
+
+    able: has capacity or is competent; None when the outcome is not understood. on: its day.
+    until: the last day on which it counts.
+    """
+
+    able: bool | None = None
+    on: date | None = None
+    until: date | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +88,9 @@ class PatientFacts:
     """A Patient, as far as the guidance cares.
 
     `died` says what states the death (an element's name), None when nothing does. `replaced_by`
-    is the surviving reference, or an empty string when the server gave none.
+    is the surviving reference, or an empty string when the server gave none. `left` names the
+    exit code under which the patient left registration. `known` are the patient's own details,
+    to be looked for in the words of a message.
     """
 
     version: ResourceVersion
@@ -55,11 +102,19 @@ class PatientFacts:
     sensitive_labels: frozenset[str] = frozenset()
     born: BirthInterval = field(default_factory=BirthInterval)
     contact_points: tuple[ContactPoint, ...] = ()
+    left: str | None = None
+    preferences: Preferences = field(default_factory=Preferences)
+    needs: tuple[Need, ...] = ()
+    competence: Assessment | None = None
+    known: KnownIdentifiers = field(default_factory=KnownIdentifiers, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelatedPersonFacts:
-    """A RelatedPerson; `patient_keys` is empty when it does not say whose relation it is."""
+    """A RelatedPerson; `patient_keys` is empty when it does not say whose relation it is.
+
+    `identified`: it carries an NHS number, by which the person's own record can be found.
+    """
 
     version: ResourceVersion
     keys: frozenset[str]
@@ -67,6 +122,25 @@ class RelatedPersonFacts:
     active: bool = True
     period: Period | None = None
     contact_points: tuple[ContactPoint, ...] = ()
+    identified: bool = True
+    preferences: Preferences = field(default_factory=Preferences)
+    needs: tuple[Need, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbour:
+    """Somebody else whose record holds contact points: a person related to the patient, or
+    anybody found at the same number or address.
+
+    values: normalised values in use. former: values that were in use before. related_to: identity
+    keys of the patient whose relation it is, empty for a patient.
+    """
+
+    version: ResourceVersion
+    keys: frozenset[str]
+    values: frozenset[str] = field(default=frozenset(), repr=False)
+    former: frozenset[str] = field(default=frozenset(), repr=False)
+    related_to: frozenset[str] = frozenset()
 
 
 class ConsentStatus(Enum):
@@ -108,9 +182,32 @@ class OrganisationRef:
     ods: frozenset[str] = frozenset()
 
 
+class Ending(Enum):
+    """Why a proxy's role ended, from the latest status reason recorded (NHS England's codes)."""
+
+    AGAINST = "safeguarding, misuse, or at the patient's request"
+    HARMLESS = "its end date was reached, or it was not used"
+    OTHER = "deactivated, suspended, rejected or withdrawn for another reason"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandingReview:
+    """A review that lifts one finding about a grant for more than one message.
+
+    It is written on the Consent itself. `void` when the Consent was changed after it.
+    """
+
+    code: str
+    by: str
+    role: str
+    at: date | None = None
+    until: date | None = None
+    void: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsentFacts:
-    """One Consent, translated.
+    """One Consent, translated; an objection held elsewhere is told as the Consent it amounts to.
 
     root: the provision tree, None when there is none.
     policy_direction: what `policyRule` gives to an untyped root (OPTIN permit, OPTOUT deny).
@@ -129,9 +226,27 @@ class ConsentFacts:
     reviewed: the latest date on which somebody confirmed it.
     unverified: the latest verification says that it was not verified.
     altered: a modifierExtension or implicitRules whose meaning is not known.
+    part: which part of the resource says it, for an objection held outside Consent.
+    identifiers: business identifiers, as `system|value`.
+    signed: Consent.dateTime; None when it is absent or has no time.
+    grantors: ODS codes of those who granted it; an organisation that could not be resolved is
+      left out, since it counts as ours.
+    ended: why a role was ended, by the latest status reason.
+    capacity, competence: assessments recorded on it.
+    standing_reviews: reviews that stand on it.
+    restricted_digests: keyed digests of contact points that are not to be used.
     """
 
     version: ResourceVersion
+    part: str = ""
+    identifiers: frozenset[str] = frozenset()
+    signed: datetime | None = None
+    grantors: frozenset[str] = frozenset()
+    ended: Ending | None = None
+    capacity: Assessment | None = None
+    competence: Assessment | None = None
+    standing_reviews: tuple[StandingReview, ...] = ()
+    restricted_digests: frozenset[str] = frozenset()
     status: ConsentStatus = ConsentStatus.ACTIVE
     scope: Scope = Scope.PRIVACY
     root: Provision | None = None
@@ -158,14 +273,45 @@ class ConsentFacts:
     unverified: bool = False
     altered: bool = False
 
+    @property
+    def key(self) -> str:
+        """What tells it from every other one: its reference, and the part that says it."""
+        return f"{self.version.reference}#{self.part}" if self.part else self.version.reference
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AboutFacts:
-    """Something the message is about; `subject_keys` is everybody it says it concerns."""
+    """Something the message is about; `subject_keys` is everybody it says it concerns.
+
+    `off` says why it will not take place or is not wanted any more ("cancelled"); `starts` is
+    when an appointment begins.
+    """
 
     version: ResourceVersion
     subject_keys: frozenset[str]
     sensitive_labels: frozenset[str] = frozenset()
+    off: str | None = None
+    starts: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierMessage:
+    """A message on the patient's record within the policy's window.
+
+    at: when it was sent, else when its entry last changed. left: it went out, or may have.
+    unreachable: it failed because the contact point is not valid. tail: the masked hint of its
+    contact point, empty when there is none.
+    """
+
+    version: ResourceVersion
+    message_id: str
+    recipient: str
+    channel: str
+    at: datetime
+    content_digest: str | None = None
+    left: bool = True
+    unreachable: bool = False
+    tail: str = ""
 
 
 class RecipientKind(Enum):
@@ -203,6 +349,10 @@ class PatientRecord:
     `linked_keys` the identities of those records.
     `openable` is false when the record entry could not be opened. `versions` lists every
     resource relied on. `read_at` is the instant the read began, RFC 3339.
+    `blind` are signs that Consents may be hidden from us. `neighbours` are other people with
+    contact points. `earlier` are recent messages. `brought` is the contact point of the request,
+    normalised; its value is None when it could not be. `digests` gives the keyed digest of each
+    contact point's value, when any restriction asks for it.
     """
 
     patient: PatientFacts
@@ -212,6 +362,11 @@ class PatientRecord:
     linked_keys: frozenset[str] = frozenset()
     about: tuple[AboutFacts, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    blind: tuple[Gap, ...] = ()
+    neighbours: tuple[Neighbour, ...] = ()
+    earlier: tuple[EarlierMessage, ...] = ()
+    brought: ContactPoint | None = None
+    digests: Mapping[str, str] = field(default_factory=dict, repr=False)
     versions: tuple[ResourceVersion, ...] = ()
     openable: bool = True
     read_at: str = ""

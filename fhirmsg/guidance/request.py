@@ -8,36 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import unicodedata
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
-from fhirmsg.guidance.terms import Channel, Declared, Occasion, Person, Purpose
-
-# Letters and a symbol that print as nothing.
-_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
-
-
-def _is_visible(character: str) -> bool:
-    # Controls, separators, and marks without a letter to stand on are seen by nobody.
-    return unicodedata.category(character)[0] not in "CMZ" and character not in _BLANK
-
-
-def says_something(text: str | None) -> bool:
-    """Tell whether a text has any visible character in it."""
-    return text is not None and any(map(_is_visible, text))
-
-
-def as_read(text: str | None) -> str:
-    """Give a text as its reader takes it, to compare names, roles and identifiers.
-
-    Letter case, spacing, width and invisible characters make no difference.
-    """
-    seen = (
-        character if _is_visible(character) else " " * character.isspace()
-        for character in unicodedata.normalize("NFKC", text or "")
-    )
-    return " ".join("".join(seen).split()).casefold()
+from fhirmsg.guidance.terms import Channel, Declared, Device, Occasion, Person, Protects, Purpose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,10 +63,102 @@ class Override:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Emergency:
+    """A declaration that safety needs this one message now ("Emergencies").
+
+    `consulted` is the senior person or advice service it was discussed with; only name and role
+    are asked for. Without one, `none_available_reason` says why nobody could be asked.
+    """
+
+    declared_by: Person | None = None
+    declared_at: datetime | None = None
+    reason: str | None = None
+    protects: Protects | None = None
+    consulted: Person | None = None
+    none_available_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledgement:
+    """A finding that the declarer of an emergency has seen and decides to go on in spite of.
+
+    `reference` and `version_id` copy those of the finding's evidence. `confirmed_by` is who
+    confirmed the contact point of a restricted record.
+    """
+
+    code: str | None = None
+    reference: str | None = None
+    version_id: str | None = None
+    confirmed_by: Person | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndividualCheck:
+    """The individual was asked whether this proxy may hear of this service."""
+
+    proxy: str | None = None
+    service: str | None = None
+    answer: Declared | None = None
+    by: Person | None = None
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """Somebody with a role for it looked at one finding of this message and lets it go."""
+
+    code: str | None = None
+    reviewer: Person | None = None
+    note: str | None = None
+    at: datetime | None = None
+    message_id: str | None = None
+    message_digest: str | None = None
+    resources: tuple[CitedVersion, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asserted:
+    """A reason and the person who stands for it: why confidential words are necessary, or how an
+    accessible-information need is met in another way."""
+
+    reason: str | None = None
+    by: Person | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PracticalReason:
+    """Why a preference is not followed; the page asks for both limbs ("Contact preferences")."""
+
+    important_for_care: bool | None = None
+    only_practical_way: bool | None = None
+    reason: str | None = None
+    by: Person | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """What the sender brings to lift findings; each part may be absent."""
 
     override: Override | None = None
+    emergency: Emergency | None = None
+    acknowledged: tuple[Acknowledgement, ...] = ()
+    individual_check: IndividualCheck | None = None
+    reviews: tuple[Review, ...] = ()
+    necessity: Asserted | None = None
+    practical_reason: PracticalReason | None = None
+    accessible_alternative: Asserted | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BroughtContactPoint:
+    """A contact point that is brought beside an emergency declaration, as it was written.
+
+    `system` is that of FHIR's ContactPoint, `source` says where it comes from.
+    """
+
+    system: str
+    value: str = field(repr=False)
+    source: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +176,9 @@ class SendRequest:
     content: Content
     organization: str
     requester: Person
+    confidential: Declared = Declared.UNKNOWN
+    device: Device = Device.ORGANISATION
+    contact_point: BroughtContactPoint | None = None
     summary_only: bool = False
     service: Service = field(default_factory=Service)
     about: tuple[str, ...] = ()

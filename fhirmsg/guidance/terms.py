@@ -53,6 +53,21 @@ class Occasion(StrEnum):
     OTHER = "other"
 
 
+class Device(StrEnum):
+    """Whose device the sender uses."""
+
+    ORGANISATION = "organisation"
+    PERSONAL = "personal"
+    SHARED = "shared"
+
+
+class Protects(StrEnum):
+    """Whom an emergency message is to protect."""
+
+    PATIENT = "patient"
+    OTHERS = "others"
+
+
 class Role(StrEnum):
     """People the guidance tells staff to ask when they are unsure."""
 

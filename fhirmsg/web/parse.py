@@ -10,6 +10,7 @@ from typing import Any
 
 from fhirmsg.guidance.coding import service_code
 from fhirmsg.guidance.policy import LocalPolicy
+from fhirmsg.guidance.readable import says_something
 from fhirmsg.guidance.request import (
     CitedVersion,
     Content,
@@ -18,7 +19,6 @@ from fhirmsg.guidance.request import (
     Override,
     SendRequest,
     Service,
-    says_something,
 )
 from fhirmsg.guidance.terms import Channel, Declared, Person, Purpose
 from fhirmsg.web.contract import Fault, faults_of
@@ -147,6 +147,7 @@ class _Reading:
             content=self._content(channel, summary_only=summary_only),
             organization=body["organization"].strip().upper(),
             requester=self._requester(),
+            confidential=Declared(body["confidential"]),
             summary_only=summary_only,
             service=service,
             about=self._about(),

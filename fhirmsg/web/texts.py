@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from fhirmsg.guidance.request import says_something
+from fhirmsg.guidance.readable import says_something
 
 _PLACEHOLDER = re.compile(
     r"\(\([^()]*\)\)|\{\{[^{}]*\}\}|\$\{[^{}]*\}|<<[^<>]*>>|\[\[[^\[\]]*\]\]"

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from fhirmsg.guidance.case import Case
-from fhirmsg.guidance.policy import LocalPolicy
+from fhirmsg.guidance.policy import Fallback, LocalPolicy
 from fhirmsg.guidance.provisions import Actor, ActorKind, CodeTerm, Direction, Provision
 from fhirmsg.guidance.record import (
     AboutFacts,
@@ -397,7 +397,7 @@ policies: SearchStrategy[LocalPolicy] = st.builds(
         a_platform,
         channels=mostly(frozenset(CHANNELS), frozenset({Channel.EMAIL}), frozenset()),
         approval=mostly(a_platform().approval, None),
-        fallbacks=mostly(frozenset(), frozenset({Channel.SMS}), frozenset({Channel.EMAIL})),
+        falls_back=mostly((), (Fallback(channel=Channel.SMS),), (Fallback(channel=Channel.EMAIL),)),
         notifies_by=mostly(frozenset(), frozenset({Channel.EMAIL})),
     ),
     parental_review_ages=st.sampled_from([(13,), (11, 13), ()]),

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from fhirmsg.guidance.case import Case
-from fhirmsg.guidance.evidence import override_faults, same_role
+from fhirmsg.guidance.evidence import override_faults
+from fhirmsg.guidance.readable import same_role
 from fhirmsg.guidance.request import CitedVersion, Conversation
 from fhirmsg.guidance.terms import Channel, Person
 from tests.builders import (

@@ -63,6 +63,7 @@ from tests.builders import (
     codes_of,
     days,
     deny,
+    falls_back_to,
     local,
     permit,
     unknown_code,
@@ -504,12 +505,16 @@ def test_a_proxy_never_hears_of_a_service_that_may_be_sensitive(
 # --- 30: reach ---------------------------------------------------------------------------------
 
 
-@given(some.cases, st.sampled_from(some.CHANNELS), st.sampled_from(["fallbacks", "notifies_by"]))
+@given(some.cases, st.sampled_from(some.CHANNELS), st.sampled_from(["falls_back", "notifies_by"]))
 def test_one_more_channel_a_platform_may_use_never_weakens_the_decision(
     case: Case, channel: Channel, name: str
 ) -> None:
     platform = case.platform
-    wider = replace(platform, **{name: getattr(platform, name) | {channel}})
+    more = {
+        "falls_back": (*platform.falls_back, falls_back_to(channel)),
+        "notifies_by": platform.notifies_by | {channel},
+    }
+    wider = replace(platform, **{name: more[name]})
     policy = replace(case.policy, platforms={platform.name: wider})
     assert weight(replace(case, policy=policy)) >= weight(case)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from fhirmsg.guidance.readable import says_something
 from fhirmsg.guidance.request import (
     Content,
     Evidence,
@@ -13,7 +14,6 @@ from fhirmsg.guidance.request import (
     SendRequest,
     Service,
     message_digest,
-    says_something,
 )
 from fhirmsg.guidance.terms import Channel, Declared, Occasion, Person, Purpose
 from tests.builders import NOW, a_request

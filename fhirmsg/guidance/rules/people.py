@@ -139,7 +139,7 @@ _MAY_OBJECT = frozenset({Kind.OBJECTION, Kind.UNCLEAR})
 def _consents_that_bear(case: Case) -> Iterator[ConsentFacts]:
     gone = (ConsentStatus.INACTIVE, ConsentStatus.REJECTED)
     for consent in case.consents_with_linked:
-        kinds = case.kinds[consent.version.reference]
+        kinds = case.kinds[consent.key]
         if consent.status not in gone and not kinds <= _NO_BAR:
             yield consent
     for consent, kinds in case.own_kinds if case.to_proxy else ():

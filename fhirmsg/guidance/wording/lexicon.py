@@ -63,6 +63,11 @@ class Lexicon:
                 self._glued.setdefault("".join(term.words), term)
 
     @classmethod
+    def empty(cls) -> Lexicon:
+        """Give a lexicon without terms."""
+        return cls((), {}, "")
+
+    @classmethod
     def from_mapping(cls, mapping: object) -> Lexicon:
         """Build a lexicon from plain dicts and lists, as a YAML or JSON file gives them.
 
