@@ -28,6 +28,7 @@ class Decision:
     """One decision, the same bytes for the same facts and the same instant.
 
     findings: strongest first, then by code. resources: every version relied on.
+    emergency: a complete declaration stood, so the emergency column was used.
     """
 
     findings: tuple[Finding, ...]
@@ -38,6 +39,20 @@ class Decision:
     policy_sha256: str
     rules: str
     message_digest: str
+    emergency: bool = False
+
+    @property
+    def lowered(self) -> tuple[Finding, ...]:
+        """What the emergency lowered, or an acknowledgement in it: each one is to be talked over
+        afterwards ("Emergencies")."""
+        if not self.emergency:
+            return ()
+        return tuple(
+            finding
+            for finding in self.findings
+            if finding.effect < finding.normally
+            and (finding.lifted is None or finding.lifted.by is Lift.ACKNOWLEDGEMENT)
+        )
 
     @property
     def verdict(self) -> Verdict:
@@ -109,15 +124,20 @@ def decide(case: Case) -> Decision:
         policy_sha256=case.policy.sha256,
         rules=RULES_VERSION,
         message_digest=case.message_digest,
+        emergency=emergency,
     )
 
 
 def _finding(case: Case, card: Card, effect: Effect, breach: Breach) -> Finding:
+    normally = breach.effect or card.effect
+    if breach.effect is not None and not case.emergency:
+        effect = breach.effect
     lifted = _lifted(case, card) if effect > Effect.WARN else None
     return Finding(
         code=card.code,
         section=card.section,
         effect=Effect.WARN if lifted else effect,
+        normally=normally,
         sentence=breach.sentence,
         lifted_by=card.lifted_by,
         lifted=lifted,

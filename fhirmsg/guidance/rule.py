@@ -41,11 +41,16 @@ class Lift(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breach:
-    """What a rule yields: a sentence for a clinician, the evidence, whom to ask."""
+    """What a rule yields: a sentence for a clinician, the evidence, whom to ask.
+
+    `effect` is that of this breach outside emergencies, where the organisation's policy makes it
+    another one than the card's.
+    """
 
     sentence: str
     evidence: tuple[ResourceVersion, ...] = ()
     ask: tuple[Role, ...] = ()
+    effect: Effect | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,11 +126,15 @@ class Lifted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One breach under its card, with the effect that remains after lifts."""
+    """One breach under its card, with the effect that remains after lifts.
+
+    `normally` is the effect that it has outside an emergency and before any lift.
+    """
 
     code: str
     section: str
     effect: Effect
+    normally: Effect = Effect.NOTE
     sentence: str
     lifted_by: tuple[Lift, ...] = ()
     lifted: Lifted | None = None
