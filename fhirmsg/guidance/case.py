@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import cached_property
 
-from fhirmsg.guidance import contact, grants
+from fhirmsg.guidance import flaws, grants
 from fhirmsg.guidance.consents import (
     Denied,
     Kind,
@@ -22,8 +22,11 @@ from fhirmsg.guidance.consents import (
     read_denial_of_proxy,
     read_objection,
 )
+from fhirmsg.guidance.content import ContentSeen
+from fhirmsg.guidance.declarations import emergency_faults
 from fhirmsg.guidance.policy import LocalPolicy, Platform
 from fhirmsg.guidance.provisions import PLAIN, Answer, Query
+from fhirmsg.guidance.reach import Reach
 from fhirmsg.guidance.record import (
     ConsentFacts,
     ConsentStatus,
@@ -41,6 +44,9 @@ from fhirmsg.guidance.terms import (
     Purpose,
     ResourceVersion,
 )
+from fhirmsg.guidance.wishes import Wishes
+
+_ABOUT_MESSAGES = frozenset({Kind.OBJECTION, Kind.UNCLEAR})
 
 
 def newest_versions(consents: Iterable[ConsentFacts]) -> tuple[ConsentFacts, ...]:
@@ -65,7 +71,7 @@ def _age_key(version: ResourceVersion) -> tuple[int, str]:
     return (int(number) if number.isdecimal() else -1, version.last_updated or "")
 
 
-def _is_same_service(one: str, other: str) -> bool:
+def is_same_service(one: str, other: str) -> bool:
     """Compare two `system|code`; a bare code is the same under any system."""
     if "|" in one and "|" in other:
         return one == other
@@ -99,8 +105,10 @@ class Case:
 
     @cached_property
     def emergency(self) -> bool:
-        """Whether a complete emergency declaration stands (none can be made yet)."""
-        return False
+        """Whether a complete emergency declaration stands."""
+        return self.request.evidence.emergency is not None and not emergency_faults(
+            self.request, self.as_of
+        )
 
     @cached_property
     def day(self) -> date:
@@ -158,8 +166,10 @@ class Case:
             for consent in self.consents_with_linked
         }
 
-    def queries(self, recipient: frozenset[str]) -> tuple[Query, ...]:
-        """Ask about a recipient on each reachable channel."""
+    def queries(
+        self, recipient: frozenset[str], channels: Iterable[Channel] | None = None
+    ) -> tuple[Query, ...]:
+        """Ask about a recipient on each of these channels, on each reachable one by default."""
         purpose = PURPOSE_OF_USE[self.request.purpose]
         denials = (ONE_FOR_DENIALS if purpose in ONE_FOR_DENIALS else frozenset({purpose})) | {
             "ETREAT"
@@ -178,7 +188,7 @@ class Case:
                 topics=topics,
                 about_result=self.request.purpose is Purpose.TEST_RESULT,
             )
-            for channel in self.reachable
+            for channel in (self.reachable if channels is None else channels)
         )
 
     @cached_property
@@ -190,16 +200,33 @@ class Case:
     def readings(self) -> tuple[Reading, ...]:
         """What every objection says about this message."""
         if self.to_proxy:
-            return (*self._readings_of_own_record(), *self._readings_for_proxy())
-        return self._readings_for_patient()
+            return (*self._readings_of_own_record(), *self._of_the_patients[0])
+        return self._readings_of(self._bearing_on_patient, self.queries(self.patient_keys))
 
-    def _readings_for_patient(self) -> tuple[Reading, ...]:
-        queries = self.queries(self.patient_keys)
-        found = (
-            self._counting(consent, self.kinds[consent.key], queries)
-            for consent in self.consents_with_linked
-        )
+    def _readings_of(
+        self,
+        consents: Iterable[tuple[ConsentFacts, frozenset[Kind]]],
+        queries: tuple[Query, ...],
+    ) -> tuple[Reading, ...]:
+        found = (self._counting(consent, kinds, queries) for consent, kinds in consents)
         return tuple(reading for reading in found if reading is not None)
+
+    @cached_property
+    def _bearing_on_patient(self) -> tuple[tuple[ConsentFacts, frozenset[Kind]], ...]:
+        """Consents that may say something about messages, on the patient's and linked records."""
+        kinds = self.kinds
+        return tuple(
+            (consent, kinds[consent.key])
+            for consent in self.consents_with_linked
+            if kinds[consent.key] & _ABOUT_MESSAGES
+        )
+
+    @cached_property
+    def bearing_on_recipient(self) -> tuple[tuple[ConsentFacts, frozenset[Kind]], ...]:
+        """Consents of the recipient that may say something about messages."""
+        if self.to_proxy:
+            return tuple(each for each in self.own_kinds if each[1] & _ABOUT_MESSAGES)
+        return self._bearing_on_patient
 
     @cached_property
     def own_kinds(self) -> tuple[tuple[ConsentFacts, frozenset[Kind]], ...]:
@@ -209,29 +236,40 @@ class Case:
         return tuple((consent, kinds_of(consent, own)) for consent in consents)
 
     def _readings_of_own_record(self) -> tuple[Reading, ...]:
-        queries = self.queries_to_recipient
-        found = (self._counting(consent, kinds, queries) for consent, kinds in self.own_kinds)
-        return tuple(reading for reading in found if reading is not None)
+        return self._readings_of(self.own_kinds, self.queries_to_recipient)
 
-    def _readings_for_proxy(self) -> tuple[Reading, ...]:
-        """The patient's own objections, as far as they bind a message to a proxy.
+    @cached_property
+    def _of_the_patients(self) -> tuple[tuple[Reading, ...], tuple[Reading, ...]]:
+        """The patient's own objections: those that bind a message to a proxy, and the others.
 
         One about a channel alone is about the patient's own phone and does not bind the proxy's;
         one entered by the proxy, one about every channel and one for safety do.
         """
         closure = self.recipient.closure
         queries = self.queries(self.patient_keys | closure)
-        found = []
-        for consent in self.consents_with_linked:
-            kinds = self.kinds[consent.key]
+        binding: list[Reading] = []
+        others: list[Reading] = []
+        for consent, kinds in self._bearing_on_patient:
             reading = self._counting(consent, kinds, queries)
-            if reading is not None and (
+            if reading is None:
+                continue
+            binds = (
                 consent.safety
                 or consent.performers & closure
                 or denies_every_channel(consent, kinds, queries[0])
-            ):
-                found.append(reading)
-        return tuple(found)
+            )
+            (binding if binds else others).append(reading)
+        return tuple(binding), tuple(others)
+
+    @property
+    def not_binding_the_proxy(self) -> tuple[Reading, ...]:
+        """The patient's objections to a channel alone, when the message goes to a proxy."""
+        return self._of_the_patients[1] if self.to_proxy else ()
+
+    def objects_to(self, channel: Channel) -> bool:
+        """Tell whether an objection, or what may be one, covers a channel for the recipient."""
+        keys = self.recipient.closure if self.to_proxy else self.patient_keys
+        return bool(self._readings_of(self.bearing_on_recipient, self.queries(keys, (channel,))))
 
     def _counting(
         self, consent: ConsentFacts, kinds: frozenset[Kind], queries: tuple[Query, ...]
@@ -262,16 +300,18 @@ class Case:
                 found.append(Denial(consent=consent, denied=denied))
         return tuple(found)
 
-    @cached_property
-    def candidates(self) -> dict[str, Answer]:
-        """Answer of each Consent that could be a grant to the proxy, by reference."""
-        strict = self.queries(self.recipient.keys)[0]
-        queries = self.queries_to_recipient
+    def _candidates_of(self, keys: frozenset[str], queries: tuple[Query, ...]) -> dict[str, Answer]:
+        strict = self.queries(keys, (self.request.channel,))[0]
         return {
             consent.key: grants.answer_of_candidate(consent, queries)
             for consent in self.consents
             if grants.is_candidate(consent, self.kinds[consent.key], strict)
         }
+
+    @cached_property
+    def candidates(self) -> dict[str, Answer]:
+        """Answer of each Consent that could be a grant to the proxy, by key."""
+        return self._candidates_of(self.recipient.keys, self.queries_to_recipient)
 
     @cached_property
     def candidates_denied(self) -> bool:
@@ -283,44 +323,72 @@ class Case:
     @cached_property
     def grant(self) -> grants.Grant | None:
         """The grant on which the proxy would receive, None when there is none."""
-        judged = [
+        return self._best_of(self.candidates, self.queries_to_recipient, self.recipient.closure)
+
+    def grant_to(self, keys: frozenset[str], closure: frozenset[str]) -> grants.Grant | None:
+        """Give the grant on which somebody else could receive this message, None without one."""
+        queries = self.queries(closure)
+        return self._best_of(self._candidates_of(keys, queries), queries, closure)
+
+    def _best_of(
+        self, candidates: dict[str, Answer], queries: tuple[Query, ...], proxy: frozenset[str]
+    ) -> grants.Grant | None:
+        if not candidates:
+            return None
+        setting = flaws.Setting(
+            policy=self.policy,
+            patient=self.record.patient,
+            organisations=self.organisations,
+            as_of=self.as_of,
+            day=self.day,
+            proxy=proxy,
+            consents=self.consents,
+        )
+        judged = (
             grants.judge_candidate(
-                consent,
-                self.queries_to_recipient,
-                answer=self.candidates[consent.key],
-                policy=self.policy,
-                born=self.record.patient.born,
-                day=self.day,
+                consent, queries, answer=candidates[consent.key], setting=setting
             )
             for consent in self.consents
-            if consent.key in self.candidates
-        ]
+            if consent.key in candidates
+        )
         passing = [grant for grant in judged if grant is not None]
         return grants.best_of(passing, emergency=self.emergency)
 
     @cached_property
+    def reach(self) -> Reach:
+        """The recipient's contact points, who else is at them, and which one is used."""
+        return Reach(self)
+
+    @property
     def contact_point(self) -> ContactPoint | None:
-        """The contact point that would be used, one of the recipient's own or None."""
-        recipient = self.recipient
-        if recipient.kind is RecipientKind.PATIENT:
-            points = self.record.patient.contact_points
-        elif recipient.related is not None:
-            points = recipient.related.contact_points
-            own = recipient.own_patient
-            if not points and own is not None:
-                points = own.contact_points
-        else:
-            return None
-        return contact.select(points, self.request.channel, self.as_of)
+        """The contact point that would be used, None when there is none."""
+        return self.reach.point
 
     @cached_property
+    def wishes(self) -> Wishes:
+        """The recipient's contact preferences and accessible-information needs."""
+        return Wishes(self)
+
+    @cached_property
+    def content(self) -> ContentSeen:
+        """What the words of the message give away."""
+        return ContentSeen(self)
+
+    @cached_property
+    def service_is_known_sensitive(self) -> bool:
+        """Whether the request, the policy or a label says that the service is a sensitive one."""
+        code = self.request.service.code
+        return (
+            self.request.service.sensitive is Declared.YES
+            or bool(self.record.patient.sensitive_labels)
+            or any(about.sensitive_labels for about in self.record.about)
+            or (
+                code is not None
+                and any(is_same_service(code, each) for each in self.policy.sensitive_services)
+            )
+        )
+
+    @property
     def service_is_plain(self) -> bool:
         """Whether nothing says or suggests that the service is a sensitive one."""
-        code = self.request.service.code
-        listed = code is not None and any(
-            _is_same_service(code, each) for each in self.policy.sensitive_services
-        )
-        labelled = self.record.patient.sensitive_labels or any(
-            about.sensitive_labels for about in self.record.about
-        )
-        return self.request.service.sensitive is Declared.NO and not listed and not labelled
+        return self.request.service.sensitive is Declared.NO and not self.service_is_known_sensitive

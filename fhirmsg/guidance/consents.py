@@ -335,6 +335,46 @@ def _answers_of_nodes_naming(consent: ConsentFacts, query: Query) -> Iterator[An
                 waiting.extend((nested, None, here) for nested in node.nested)
 
 
+def would_deny(consent: ConsentFacts, kinds: frozenset[Kind], queries: Iterable[Query]) -> bool:
+    """Tell whether an objection would cover such a message if it were in force now."""
+    if Kind.OBJECTION not in kinds or consent.status is not ConsentStatus.ACTIVE:
+        return False
+    timeless = replace(consent, root=replace(_root(consent), period=None))
+    return any(_answer_of_objection(timeless, kinds, query) is Answer.DENY for query in queries)
+
+
+def permits_later(
+    consent: ConsentFacts, kinds: frozenset[Kind], objection: Reading, queries: Iterable[Query]
+) -> bool:
+    """Tell whether a Consent permits what an objection denies, and was signed after it.
+
+    Where a date is missing it may be later, and is shown.
+    """
+    if (
+        Kind.OBJECTION not in kinds
+        or consent.status is not ConsentStatus.ACTIVE
+        or consent is objection.consent
+    ):
+        return False
+    signed, objected = consent.signed, objection.consent.signed
+    if signed is not None and objected is not None and signed <= objected:
+        return False
+    return any(
+        query.channel is objection.channel
+        and _answer_of_objection(consent, kinds, query) is Answer.PERMIT
+        for query in queries
+    )
+
+
+def denies_person(consent: ConsentFacts, queries: Iterable[Query]) -> bool:
+    """Tell whether a Consent surely denies a person it names; `queries` carry their keys."""
+    return any(
+        answer is Answer.DENY
+        for query in queries
+        for answer in _answers_of_nodes_naming(consent, query)
+    )
+
+
 def denies_every_channel(consent: ConsentFacts, kinds: frozenset[Kind], query: Query) -> bool:
     """Tell whether an objection reaches even a channel that nobody has named."""
     answer = _answer_of_objection(consent, kinds, replace(query, channel=None))

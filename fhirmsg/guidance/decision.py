@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import Any
 
 from fhirmsg.guidance.case import Case
-from fhirmsg.guidance.evidence import override_faults
-from fhirmsg.guidance.rule import Breach, Card, Effect, Finding, Lift, Lifted
+from fhirmsg.guidance.lifts import lifted
+from fhirmsg.guidance.rule import Breach, Card, Effect, Finding, Lift
 from fhirmsg.guidance.rules import RULES, RULES_VERSION
 from fhirmsg.guidance.terms import ResourceVersion
 
@@ -129,29 +129,21 @@ def decide(case: Case) -> Decision:
 
 
 def _finding(case: Case, card: Card, effect: Effect, breach: Breach) -> Finding:
-    normally = breach.effect or card.effect
-    if breach.effect is not None and not case.emergency:
-        effect = breach.effect
-    lifted = _lifted(case, card) if effect > Effect.WARN else None
+    normally = next(each for each in (breach.effect, card.effect, effect) if each is not None)
+    if not case.emergency:
+        effect = normally
+    lift = lifted(case, card, breach) if effect > Effect.WARN and card.lifted_by else None
     return Finding(
         code=card.code,
         section=card.section,
-        effect=Effect.WARN if lifted else effect,
+        effect=Effect.WARN if lift else effect,
         normally=normally,
         sentence=breach.sentence,
         lifted_by=card.lifted_by,
-        lifted=lifted,
+        lifted=lift,
         evidence=breach.evidence,
         ask=breach.ask or card.ask,
     )
-
-
-def _lifted(case: Case, card: Card) -> Lifted | None:
-    override = case.request.evidence.override
-    if Lift.OVERRIDE in card.lifted_by and override is not None and not override_faults(case):
-        approver = override.approver
-        return Lifted(by=Lift.OVERRIDE, who=(approver and approver.identifier) or "")
-    return None
 
 
 def _strongest_first(finding: Finding) -> tuple[int, str, str, str]:

@@ -59,7 +59,7 @@ class Card:
 
     code: stable name. section: heading of the guidance page, or "Scope" or "The person and the
     record" for what comes before it. states: the rule in one sentence. effect, in_emergency:
-    what a breach does; the emergency effect is None where the case cannot arise.
+    what a breach does; an effect is None where the case cannot arise.
     lifted_by: what brings it down to a warning; empty with two refusals means final.
     ask: roles to ask when the breach itself names none.
     """
@@ -67,7 +67,7 @@ class Card:
     code: str
     section: str
     states: str
-    effect: Effect
+    effect: Effect | None
     in_emergency: Effect | None
     lifted_by: tuple[Lift, ...] = ()
     ask: tuple[Role, ...] = ()
@@ -98,7 +98,7 @@ def rule(
     code: str,
     section: str,
     states: str,
-    effect: Effect,
+    effect: Effect | None,
     in_emergency: Effect | None,
     lifted_by: tuple[Lift, ...] = (),
     ask: tuple[Role, ...] = (),

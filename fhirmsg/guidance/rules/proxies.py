@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from fhirmsg.guidance import contact
 from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.consents import Denied
+from fhirmsg.guidance.flaws import PARENTAL_LIMIT
+from fhirmsg.guidance.record import Basis
 from fhirmsg.guidance.rule import Breach, Effect, Lift, rule
 from fhirmsg.guidance.terms import Match, Role
 
@@ -105,7 +108,11 @@ def _flaws(case: Case, code: str) -> Iterator[Breach]:
     if grant is not None:
         for flaw in grant.flaws:
             if flaw.code == code:
-                yield Breach(sentence=flaw.sentence, evidence=(grant.consent.version,))
+                yield Breach(
+                    sentence=flaw.sentence,
+                    evidence=(grant.consent.version, *flaw.others),
+                    effect=flaw.effect,
+                )
 
 
 @rule(
@@ -169,6 +176,45 @@ def parental_access_was_reviewed(case: Case) -> Iterator[Breach]:
 
 
 @rule(
+    code="proxy.capacity",
+    section=SECTION,
+    states="What is recorded of the patient's capacity bears out the ground of the grant.",
+    effect=Effect.HOLD,
+    in_emergency=Effect.WARN,
+    lifted_by=(Lift.REVIEW,),
+    ask=(Role.CALDICOTT_GUARDIAN, Role.SENIOR),
+)
+def capacity_bears_out_the_grant(case: Case) -> Iterator[Breach]:
+    yield from _flaws(case, "proxy.capacity")
+
+
+@rule(
+    code="proxy.capacity-unrecorded",
+    section=SECTION,
+    states="A best-interests decision comes with a dated assessment of capacity.",
+    effect=Effect.WARN,
+    in_emergency=Effect.NOTE,
+    lifted_by=(Lift.REVIEW,),
+    ask=(Role.CALDICOTT_GUARDIAN, Role.SENIOR),
+)
+def capacity_was_assessed(case: Case) -> Iterator[Breach]:
+    yield from _flaws(case, "proxy.capacity-unrecorded")
+
+
+@rule(
+    code="proxy.competence",
+    section=SECTION,
+    states="A child's own consent was given competently, and no competent child is bypassed.",
+    effect=Effect.HOLD,
+    in_emergency=Effect.HOLD,
+    lifted_by=(Lift.REVIEW, Lift.ACKNOWLEDGEMENT),
+    ask=(Role.CALDICOTT_GUARDIAN, Role.SENIOR),
+)
+def childs_competence_is_respected(case: Case) -> Iterator[Breach]:
+    yield from _flaws(case, "proxy.competence")
+
+
+@rule(
     code="proxy.scope",
     section=SECTION,
     states="The grant covers messages of this purpose, on this channel, about this service.",
@@ -181,6 +227,82 @@ def grant_covers_the_message(case: Case) -> Iterator[Breach]:
     yield from _flaws(case, "proxy.scope")
 
 
+@rule(
+    code="proxy.other-organisation",
+    section=SECTION,
+    states="The grant was made by this organisation.",
+    effect=Effect.HOLD,
+    in_emergency=Effect.WARN,
+    lifted_by=(Lift.REVIEW,),
+    ask=_ASK,
+)
+def grant_is_ours(case: Case) -> Iterator[Breach]:
+    yield from _flaws(case, "proxy.other-organisation")
+
+
+@rule(
+    code="proxy.conflict",
+    section=SECTION,
+    states="Nothing else on the record contradicts the grant.",
+    effect=Effect.HOLD,
+    in_emergency=Effect.HOLD,
+    lifted_by=(Lift.REVIEW, Lift.ACKNOWLEDGEMENT),
+    ask=_ASK,
+)
+def grant_is_not_contradicted(case: Case) -> Iterator[Breach]:
+    yield from _flaws(case, "proxy.conflict")
+
+
+@rule(
+    code="proxy.no-end",
+    section=SECTION,
+    states="The grant has an end date.",
+    effect=Effect.WARN,
+    in_emergency=Effect.NOTE,
+    ask=_ASK,
+)
+def grant_has_an_end(case: Case) -> Iterator[Breach]:
+    yield from _flaws(case, "proxy.no-end")
+
+
+@rule(
+    code="proxy.ends-soon",
+    section=SECTION,
+    states="The grant has more than 30 days to go.",
+    effect=Effect.WARN,
+    in_emergency=Effect.NOTE,
+    ask=_ASK,
+)
+def grant_lasts(case: Case) -> Iterator[Breach]:
+    yield from _flaws(case, "proxy.ends-soon")
+
+
+@rule(
+    code="proxy.unnecessary",
+    section=SECTION,
+    states="The patient is not somebody who could get the message themselves.",
+    effect=Effect.WARN,
+    in_emergency=Effect.NOTE,
+    ask=_ASK,
+)
+def patient_could_not_be_told(case: Case) -> Iterator[Breach]:
+    grant = case.grant if case.to_proxy else None
+    if grant is None or grant.basis is Basis.BEST_INTERESTS:
+        return
+    patient = case.record.patient
+    youngest = patient.born.youngest_age(case.day)
+    if (
+        youngest is not None
+        and youngest >= PARENTAL_LIMIT
+        and contact.select(patient.contact_points, case.request.channel, case.as_of) is not None
+    ):
+        yield Breach(
+            sentence="The patient is 16 or over and can be reached on this channel: generally, "
+            "messages go to the person they are about.",
+            evidence=(patient.version,),
+        )
+
+
 RULES = (
     related_person_belongs_to_the_patient,
     related_person_is_in_use,
@@ -190,5 +312,13 @@ RULES = (
     basis_is_understood,
     basis_is_listed,
     parental_access_was_reviewed,
+    capacity_bears_out_the_grant,
+    capacity_was_assessed,
+    childs_competence_is_respected,
     grant_covers_the_message,
+    grant_is_ours,
+    grant_is_not_contradicted,
+    grant_has_an_end,
+    grant_lasts,
+    patient_could_not_be_told,
 )
