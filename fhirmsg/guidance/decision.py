@@ -10,7 +10,7 @@ from typing import Any
 
 from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.lifts import lifted
-from fhirmsg.guidance.rule import Breach, Card, Effect, Finding, Lift
+from fhirmsg.guidance.rule import Breach, Card, Check, Effect, Finding, Lift
 from fhirmsg.guidance.rules import RULES, RULES_VERSION
 from fhirmsg.guidance.terms import ResourceVersion
 
@@ -103,17 +103,31 @@ class Decision:
         return hashlib.sha256(self.receipt()).hexdigest()
 
 
+def _checks(*, to_proxy: bool, emergency: bool) -> list[tuple[Check, Card, Effect]]:
+    """Give what there is to look at, with the effect of a breach."""
+    found = []
+    for each in RULES:
+        effect = each.card.in_emergency if emergency else each.card.effect
+        if effect is not None and (to_proxy or not each.proxies_only):
+            found.append((each.check, each.card, effect))
+    return found
+
+
+_CHECKS = {
+    (to_proxy, emergency): _checks(to_proxy=to_proxy, emergency=emergency)
+    for to_proxy in (False, True)
+    for emergency in (False, True)
+}
+
+
 def decide(case: Case) -> Decision:
     """Judge a case. Pure: no clock, no network; never raises for any combination of facts."""
     emergency = case.emergency
-    findings: list[Finding] = []
-    for each in RULES:
-        card = each.card
-        effect = card.in_emergency if emergency else card.effect
-        if effect is None:
-            continue
-        for breach in each.check(case):
-            findings.append(_finding(case, card, effect, breach))
+    findings = [
+        _finding(case, card, effect, breach)
+        for check, card, effect in _CHECKS[case.to_proxy, emergency]
+        for breach in check(case)
+    ]
     return Decision(
         # What was read twice is said once.
         findings=tuple(sorted(dict.fromkeys(findings), key=_strongest_first)),

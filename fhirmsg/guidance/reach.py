@@ -6,11 +6,11 @@ anybody, for anything), "Contact preferences", and FHIR R4 ContactPoint.
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from fhirmsg.guidance import contact
 from fhirmsg.guidance.consents import denies_person
+from fhirmsg.guidance.derived import derived
 from fhirmsg.guidance.record import (
     ConsentStatus,
     ContactPoint,
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from fhirmsg.guidance.case import Case
 
 
+_NOTHING: frozenset[str] = frozenset()
+
+
 class Reach:
     """The contact points of a case, worked out once each. Values never leave it in words."""
 
@@ -31,7 +34,7 @@ class Reach:
         """Look at this case."""
         self._case = case
 
-    @cached_property
+    @derived
     def points(self) -> tuple[ContactPoint, ...]:
         """All contact points of the recipient's own."""
         recipient = self._case.recipient
@@ -44,7 +47,7 @@ class Reach:
             return own.contact_points
         return recipient.related.contact_points
 
-    @cached_property
+    @derived
     def usable(self) -> tuple[ContactPoint, ...]:
         """Those that can carry the channel now, the first to be used first."""
         return contact.usable(self.points, self._case.request.channel, self._case.as_of)
@@ -57,7 +60,7 @@ class Reach:
             return None
         return case.record.brought or ContactPoint()
 
-    @cached_property
+    @derived
     def point(self) -> ContactPoint | None:
         """The contact point that is used, None when none may be."""
         brought = self.brought
@@ -75,11 +78,13 @@ class Reach:
 
     # --- contact points that must not be used ------------------------------------------------
 
-    @cached_property
+    @derived
     def excluded(self) -> frozenset[str]:
         """Values that belong to a person who is denied this message, or are restricted."""
-        restricted = self._restricted_digests
         digests = self._case.record.digests
+        if not digests and not self._case.record.neighbours:
+            return _NOTHING
+        restricted = self._restricted_digests
         found = {value for value, digest in digests.items() if digest in restricted}
         for neighbour in self._case.record.neighbours:
             if not neighbour.keys & self._case.recipient.closure and self._is_denied(neighbour):
@@ -117,7 +122,7 @@ class Reach:
 
     # --- who else is there ---------------------------------------------------------------------
 
-    @cached_property
+    @derived
     def others_there(self) -> tuple[Neighbour, ...]:
         """Other people at the contact point that is used; the patient is nobody else."""
         point, case = self.point, self._case
@@ -130,7 +135,7 @@ class Reach:
             if point.value in neighbour.values and not neighbour.keys & own
         )
 
-    @cached_property
+    @derived
     def unauthorised_there(self) -> tuple[Neighbour, ...]:
         """Those of them who are no authorised proxies for this message."""
         return tuple(each for each in self.others_there if not self._is_authorised(each))
