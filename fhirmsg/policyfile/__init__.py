@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fhirmsg.errors import SettingsError
 from fhirmsg.guidance.policy import LocalPolicy
+from fhirmsg.policyfile import keys
 from fhirmsg.policyfile.decisions import (
     acceptable_bases,
     devices,
@@ -26,16 +27,6 @@ from fhirmsg.policyfile.values import channels_in_order, ods_codes, zone
 from fhirmsg.yamlfile import Section, read_yaml
 
 __all__ = ["ods_codes", "parse_policy", "read_policy"]
-
-_KEYS = (
-    *("version", "organisations", "name", "timezone", "roles", "platforms", "default_platform"),
-    *("fallback_order", "content_matrix", "proxies", "objections", "record", "devices"),
-    *("freshness_seconds", "repeat_window_hours", "links", "sensitive_services", "lexicon"),
-)
-_PROXY_KEYS = (
-    *("accept_unlisted_bases", "accept_access_roles", "parental_review_ages"),
-    *("require_capacity_record", "individual_check_days"),
-)
 
 
 def read_policy(path: str | Path) -> LocalPolicy:
@@ -54,18 +45,17 @@ def parse_policy(data: bytes, *, folder: str | Path = ".") -> LocalPolicy:
     document = read_yaml(data, faults)
     if document is None and faults:
         raise SettingsError(faults)
-    top = Section(document, "", faults, keys=_KEYS)
-    roles = top.section("roles", ("approve_overrides", "review", "review_by_code"), required=True)
+    top = Section(document, "", faults, keys=keys.TOP)
+    roles = top.section("roles", keys.ROLES, required=True)
     platforms = register(top)
     default_platform = default_platforms(top, platforms)
     order = channels_in_order(
         top, "fallback_order", "list the channels that may be tried next, or []"
     )
     forbidden = forbidden_content(top)
-    proxies = top.section("proxies", _PROXY_KEYS, required=False)
-    reads = ("read_flags", "read_communication_requests")
-    objections = top.section("objections", reads, required=False)
-    record = top.section("record", ("content", "record_refusals", "hold_tasks"), required=False)
+    proxies = top.section("proxies", keys.PROXIES, required=False)
+    objections = top.section("objections", keys.OBJECTIONS, required=False)
+    record = top.section("record", keys.RECORD, required=False)
     own_lexicon = lexicon_named(top, Path(folder))
     policy = LocalPolicy(
         version=top.text("version", what="name this version of the policy, a date for instance"),

@@ -11,6 +11,7 @@ from fhirmsg.guidance.record import Basis
 from fhirmsg.guidance.rule import Card, Lift
 from fhirmsg.guidance.rules import RULES
 from fhirmsg.guidance.terms import Channel, Device, Purpose, Role
+from fhirmsg.policyfile import keys
 from fhirmsg.policyfile.values import CHANNELS
 from fhirmsg.yamlfile import Section, number_in, shown
 
@@ -99,16 +100,14 @@ def review_ages(proxies: Section) -> tuple[int, ...]:
 
 def devices(top: Section) -> frozenset[Device]:
     """Read `devices`; those of the organisation itself may always be used."""
-    section = top.section("devices", (Device.PERSONAL, Device.SHARED), required=False)
-    allowed = {
-        each for each in (Device.PERSONAL, Device.SHARED) if section.flag(each, default=False)
-    }
+    section = top.section("devices", keys.DEVICES, required=False)
+    allowed = {Device(key) for key in keys.DEVICES if section.flag(key, default=False)}
     return frozenset({Device.ORGANISATION, *allowed})
 
 
 def link_hosts(top: Section) -> frozenset[str]:
     """Read `links.hosts`: host names in small letters; each stands for what lies below it too."""
-    links = top.section("links", ("hosts",), required=False)
+    links = top.section("links", keys.LINKS, required=False)
     if "hosts" not in links:
         return _DEFAULT_HOSTS
     what = "list host names, for example [nhs.uk], or []"
@@ -138,7 +137,7 @@ def sensitive_services(top: Section) -> frozenset[str]:
     what = "list {system, code} pairs, or []"
     found = set()
     for path, value in top.items("sensitive_services", what=what, required=False):
-        pair = Section(value, path, top.faults, keys=("system", "code"))
+        pair = Section(value, path, top.faults, keys=keys.SERVICE)
         system = pair.text("system", what="write the URI of the code system")
         code = pair.text("code", what="write the code of the service")
         if system and ":" not in system:

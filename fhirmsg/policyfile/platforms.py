@@ -7,13 +7,10 @@ from collections.abc import Collection
 
 from fhirmsg.guidance.policy import Approval, Fallback, Platform, Window
 from fhirmsg.guidance.terms import Channel
+from fhirmsg.policyfile import keys
 from fhirmsg.policyfile.values import CHANNEL_NAMES, CHANNELS, channels, day, time_of_day
 from fhirmsg.yamlfile import Section, meant, shown
 
-_KEYS = (
-    *("provider", "channels", "approved", "confidential", "requires_login", "lock_screen"),
-    *("fallbacks", "notifies_by", "windows", "sender_names"),
-)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 # What mobile networks take in the place of a number.
@@ -33,7 +30,7 @@ def register(top: Section) -> dict[str, Platform]:
     for name in section:
         if not _NAME.fullmatch(name):
             section.fault(name, "is not a name of letters, digits, full stops and hyphens")
-        entry = section.section(name, _KEYS, required=True)
+        entry = section.section(name, keys.PLATFORM, required=True)
         if entry.readable:
             found[name] = _platform(name, entry, section)
     return found
@@ -72,7 +69,7 @@ def _approval(entry: Section) -> Approval | None:
     """Read `approved`; missing or null means registered and not approved."""
     if entry.get("approved") is None:
         return None
-    approved = entry.section("approved", ("from", "until"), required=True)
+    approved = entry.section("approved", keys.APPROVED, required=True)
     if not approved.readable:
         return None
     start = day(approved, "from")
@@ -93,7 +90,7 @@ def _fallbacks(entry: Section, section: Section) -> tuple[Fallback, ...]:
     for path, value in entry.items("fallbacks", what=what, required=True):
         platform = None
         if isinstance(value, dict):
-            pair = Section(value, path, entry.faults, keys=("platform", "channel"))
+            pair = Section(value, path, entry.faults, keys=keys.FALLBACK)
             name = pair.text("channel", what=f"write one of {CHANNEL_NAMES}")
             platform = pair.text("platform", what="name a platform of this file")
             if platform and platform not in section:
@@ -116,7 +113,7 @@ def _windows(entry: Section) -> tuple[Window, ...]:
     what = "list {days, from, until} in local time, or [] when it delivers at any time"
     found = []
     for path, value in entry.items("windows", what=what, required=False):
-        window = Section(value, path, entry.faults, keys=("days", "from", "until"))
+        window = Section(value, path, entry.faults, keys=keys.WINDOW)
         if not window.readable:
             continue
         days = window.texts("days", what=_WRITE_DAYS, required=True, some=True)
