@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from fhirmsg.guidance.case import Case
-from fhirmsg.guidance.lifts import lifted
+from fhirmsg.guidance.lifts import lifted, of_no_use
 from fhirmsg.guidance.rule import Breach, Card, Check, Effect, Finding, Lift
 from fhirmsg.guidance.rules import RULES, RULES_VERSION
 from fhirmsg.guidance.terms import ResourceVersion
@@ -128,6 +128,8 @@ def decide(case: Case) -> Decision:
         for check, card, effect in _CHECKS[case.to_proxy, emergency]
         for breach in check(case)
     ]
+    if case.request.evidence.reviews or case.request.evidence.acknowledged:
+        findings += _notes_on_evidence(case, findings)
     return Decision(
         # What was read twice is said once.
         findings=tuple(sorted(dict.fromkeys(findings), key=_strongest_first)),
@@ -158,6 +160,15 @@ def _finding(case: Case, card: Card, effect: Effect, breach: Breach) -> Finding:
         evidence=breach.evidence,
         ask=breach.ask or card.ask,
     )
+
+
+def _notes_on_evidence(case: Case, findings: list[Finding]) -> list[Finding]:
+    """Say which reviews and acknowledgements lifted nothing, and why: they can be mended."""
+    card = next(each.card for each in RULES if each.card.code == "evidence.invalid")
+    return [
+        _finding(case, card, Effect.NOTE, Breach(sentence=sentence))
+        for sentence in of_no_use(case, findings)
+    ]
 
 
 def _strongest_first(finding: Finding) -> tuple[int, str, str, str]:
