@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fhirmsg.fhir.people import (
+from fhirmsg.fhir.occasions import (
     about_facts,
 )
 from tests.fhir.resources import (

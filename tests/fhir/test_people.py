@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 
+from fhirmsg.fhir.occasions import about_facts
 from fhirmsg.fhir.people import (
-    about_facts,
     exit_codes,
     linked_patients,
     links_not_followed,
