@@ -260,3 +260,17 @@ def test_another_resource_than_the_one_asked_for_is_a_gap(base: str) -> None:
     result = read_with(base, {"Appointment": other}, about=("Appointment/appointment",))
     assert len(gaps(result)) == 1
     assert result.record.about == ()
+
+
+def test_an_appointment_that_begins_nobody_knows_when_is_a_gap(base: str) -> None:
+    result = read_with(
+        base, {"Appointment": an_appointment(start="soon")}, about=("Appointment/appointment",)
+    )
+    assert "begins" in gaps(result)[0]
+
+
+def test_a_state_in_an_odd_shape_is_a_gap(base: str) -> None:
+    result = read_with(
+        base, {"Appointment": an_appointment(status=7)}, about=("Appointment/appointment",)
+    )
+    assert "Appointment.status" in gaps(result)[0]
