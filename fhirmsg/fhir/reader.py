@@ -6,6 +6,7 @@ makes the facts of it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from urllib.parse import quote
 
@@ -18,13 +19,14 @@ from fhirmsg.errors import (
 )
 from fhirmsg.fhir import codes
 from fhirmsg.fhir.assembly import FirstBatch, record_of
-from fhirmsg.fhir.client import FhirAnswer, FhirClient, Resource
+from fhirmsg.fhir.client import FhirAnswer, Resource
 from fhirmsg.fhir.earlier import search_for_earlier
 from fhirmsg.fhir.elements import element, identifier_key, own_keys, text_of
 from fhirmsg.fhir.entries import by_message_id, entries_in
 from fhirmsg.fhir.provisions import Context
 from fhirmsg.fhir.reading import Reading
 from fhirmsg.fhir.searching import read_all_pages
+from fhirmsg.fhir.source import FhirSource
 from fhirmsg.fhir.subjects import searches_about
 from fhirmsg.guidance.policy import LocalPolicy
 from fhirmsg.guidance.request import SendRequest
@@ -32,19 +34,27 @@ from fhirmsg.ports import ReadResult
 
 
 class FhirRecordReader:
-    """Reads through a FhirClient. Thread-safe; keeps nothing between two reads."""
+    """Reads through a FhirClient, or from files. Thread-safe; keeps nothing between two reads."""
 
-    def __init__(self, client: FhirClient, *, contact_key: bytes | None = None) -> None:
+    def __init__(
+        self,
+        client: FhirSource,
+        *,
+        contact_key: bytes | None = None,
+        clock: Callable[[], datetime] = now,
+    ) -> None:
         """Read from the client's server.
 
         contact_key: the organisation's key, under which restricted contact points are known.
+        clock: gives the instant at which a read begins, aware.
         """
         self._client = client
         self._contact_key = contact_key
+        self._clock = clock
 
     def read(self, request: SendRequest, policy: LocalPolicy, message_id: str) -> ReadResult:
         """Read everything one decision needs (see `ports.RecordReader`)."""
-        clock_at, read_at = elapsed_clock(), now()
+        clock_at, read_at = elapsed_clock(), self._clock()
         deadline = Deadline(self._client.server.call_deadline * 2)
         patient = self._patient_reference(request.patient, deadline)
         recipient = patient if request.recipient == request.patient else request.recipient

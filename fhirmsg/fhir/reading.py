@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import TypeVar
 
 from fhirmsg.clock import Deadline, now
-from fhirmsg.fhir.client import FhirAnswer, FhirClient, Resource
+from fhirmsg.fhir.client import FhirAnswer, Resource
 from fhirmsg.fhir.consents import consent_facts
 from fhirmsg.fhir.elements import reference_keys, text_of, version_of
 from fhirmsg.fhir.provisions import Context, TooLarge
 from fhirmsg.fhir.searching import Found, read_all_pages
 from fhirmsg.fhir.shapes import misshapen
+from fhirmsg.fhir.source import FhirSource
 from fhirmsg.guidance.record import ConsentFacts, Gap
 from fhirmsg.guidance.terms import ResourceVersion
 
@@ -30,7 +31,7 @@ class Reading:
     `at` is the instant the read began.
     """
 
-    client: FhirClient
+    client: FhirSource
     deadline: Deadline
     context: Context
     at: datetime = field(default_factory=now)

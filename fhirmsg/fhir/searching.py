@@ -11,8 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from fhirmsg.clock import Deadline
 from fhirmsg.errors import RecordUnavailable
-from fhirmsg.fhir.client import FhirAnswer, FhirClient, Resource
+from fhirmsg.fhir.client import FhirAnswer, Resource
 from fhirmsg.fhir.elements import element, elements, text_of
+from fhirmsg.fhir.source import FhirSource
 from fhirmsg.guidance.record import Gap
 
 MAX_PAGES = 200
@@ -36,7 +37,7 @@ class Found:
 
 
 def read_all_pages(
-    client: FhirClient, first: FhirAnswer, *, kind: str, filtered_by: str | None, deadline: Deadline
+    client: FhirSource, first: FhirAnswer, *, kind: str, filtered_by: str | None, deadline: Deadline
 ) -> Found:
     """Take a search answer and follow it to the end.
 
