@@ -190,12 +190,14 @@ def made_to(*ods: str) -> tuple[OrganisationRef, ...]:
 def a_mobile(value: str = "+447700900101", **fields: Any) -> ContactPoint:
     """Give a mobile number."""
     channels = frozenset({Channel.SMS, Channel.VOICE})
-    return ContactPoint(**{"value": value, "channels": channels, "use": "mobile", **fields})
+    defaults = {"value": value, "channels": channels, "use": "mobile", "confirmed": True}
+    return ContactPoint(**{**defaults, **fields})
 
 
 def an_email(value: str = "amara@example.org", **fields: Any) -> ContactPoint:
     """Give an email address."""
-    return ContactPoint(**{"value": value, "channels": frozenset({Channel.EMAIL}), **fields})
+    defaults = {"value": value, "channels": frozenset({Channel.EMAIL}), "confirmed": True}
+    return ContactPoint(**{**defaults, **fields})
 
 
 def an_app_login(value: str = "9990000018", **fields: Any) -> ContactPoint:
@@ -372,11 +374,15 @@ def a_proxy_case(
     own_consents: tuple[ConsentFacts, ...] = (),
     **fields: Any,
 ) -> Case:
-    """Give a case of a message to Ben about Amara, with these Consents on Amara's record."""
+    """Give a case of a message to Ben about Amara, with these Consents on Amara's record.
+
+    Amara has no telephone of her own: that is why Ben gets the text.
+    """
     addressed = to_proxy(
         related or a_related_person(), own_patient=own_patient, own_consents=own_consents
     )
-    return a_case(**{"recipient": addressed, "consents": consents, **fields})
+    patient = a_patient(contact_points=(an_email(), an_app_login()))
+    return a_case(**{"recipient": addressed, "patient": patient, "consents": consents, **fields})
 
 
 def an_override(case: Case, **fields: Any) -> Override:

@@ -6,7 +6,8 @@ from datetime import date, timedelta
 
 import pytest
 
-from fhirmsg.guidance.grants import FLAW_EFFECTS, Flaw, Grant, basis_of, best_of, review_due
+from fhirmsg.guidance.flaws import FLAW_EFFECTS, Flaw, review_due
+from fhirmsg.guidance.grants import Grant, basis_of, best_of
 from fhirmsg.guidance.provisions import Answer, Direction, Provision
 from fhirmsg.guidance.record import Basis, ConsentFacts, ConsentStatus, Scope
 from fhirmsg.guidance.terms import BirthInterval, Channel, Match, Period

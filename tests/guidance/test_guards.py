@@ -12,7 +12,7 @@ import pytest
 
 import fhirmsg.guidance
 from fhirmsg.guidance import rules
-from fhirmsg.guidance.grants import FLAW_EFFECTS
+from fhirmsg.guidance.flaws import FLAW_EFFECTS
 from fhirmsg.guidance.rule import Card, Effect, Rule
 from fhirmsg.guidance.rules import HEADINGS, RULES
 
