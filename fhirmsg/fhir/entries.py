@@ -11,9 +11,10 @@ from urllib.parse import quote
 
 from fhirmsg.clock import Deadline
 from fhirmsg.fhir import codes
-from fhirmsg.fhir.client import FhirAnswer, FhirClient, Resource
+from fhirmsg.fhir.client import FhirAnswer, Resource
 from fhirmsg.fhir.elements import element, elements, instant_of, text_of, version_of
 from fhirmsg.fhir.searching import read_all_pages
+from fhirmsg.fhir.source import FhirSource
 from fhirmsg.ports import Entry, EntryStatus
 
 
@@ -23,7 +24,7 @@ def by_message_id(message_id: str) -> str:
 
 
 def entries_in(
-    client: FhirClient, answer: FhirAnswer, message_id: str, *, deadline: Deadline
+    client: FhirSource, answer: FhirAnswer, message_id: str, *, deadline: Deadline
 ) -> tuple[tuple[Entry, ...], str | None]:
     """Read the answer to that search to its end; gives the entries, and why some may be missing.
 
