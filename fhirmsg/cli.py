@@ -18,6 +18,7 @@ from fhirmsg import __version__
 # told here so that `--help` need not import it.
 _ELSEWHERE = {
     "demo": ("fhirmsg.demo.cli", "Try it all on this machine, with fictional patients."),
+    "decide": ("fhirmsg.offline.cli", "Decide from files: offline, for audit and what-if."),
     "personas": ("fhirmsg.demo.cli", "The fictional patients of the demo."),
 }
 
