@@ -22,7 +22,11 @@ _MODELS = {
 }
 _STATUSES = {
     "Communication": {"in-progress", "completed", "stopped", "not-done", "unknown"},
-    "Task": {"requested", "completed", "cancelled"},
+    # The others are what somebody at work on a Task of ours may have made of it.
+    "Task": {
+        *("requested", "completed", "cancelled"),
+        *("received", "accepted", "ready", "in-progress", "on-hold"),
+    },
     "Consent": {"draft", "proposed", "active", "rejected", "inactive", "entered-in-error"},
 }
 _PRIORITIES = {"routine", "urgent", "asap", "stat"}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fhirmsg.fhir import communication
-from fhirmsg.fhir.communication import opened, override_provenance, reclaimed, settled, task
+from fhirmsg.fhir.communication import opened, reclaimed, settled
 from fhirmsg.fhir.resources import validated
 from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.decision import decide
@@ -265,44 +265,6 @@ def test_a_claim_changes_nothing_but_the_attempt() -> None:
 
 
 # --- beside it ---------------------------------------------------------------------------------
-
-
-def test_an_override_is_written_as_a_provenance_that_a_proxy_must_not_read() -> None:
-    request = an_overridden_case().request
-    resource = validated(override_provenance("Communication/9", request, AT))
-    assert resource["meta"]["security"] == [RESTRICTED]
-    assert resource["reason"][0]["coding"][0]["code"] == "BTG"
-    assert "ptarmigan-reason" in resource["reason"][0]["text"]
-    assert resource["entity"][0]["what"]["reference"] == "Consent/objection/_history/1"
-    roles = [agent["type"]["coding"][0]["code"] for agent in resource["agent"]]
-    assert roles == ["author", "verifier"]
-
-
-def test_a_provenance_of_no_override_is_a_fault_of_ours() -> None:
-    with pytest.raises(ValueError, match="no override"):
-        override_provenance("Communication/9", builders.a_request(), AT)
-
-
-def a_task(patient: str) -> dict[str, Any]:
-    return task(
-        message_id=MESSAGE_ID,
-        code="unknown",
-        text="Find out.",
-        focus="Communication/9",
-        patient=patient,
-        authored=AT,
-    )
-
-
-def test_a_task_names_the_entry_and_the_patient_and_is_labelled() -> None:
-    resource = validated(a_task("Patient/amara"))
-    assert resource["meta"]["security"] == [RESTRICTED]
-    assert resource["focus"] == {"reference": "Communication/9"}
-    assert resource["for"] == {"reference": "Patient/amara"}
-
-
-def test_a_task_about_an_entry_without_a_patient_is_valid_too() -> None:
-    assert "for" not in validated(a_task(""))
 
 
 def test_an_instant_is_written_in_utc_with_milliseconds() -> None:
