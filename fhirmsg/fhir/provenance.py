@@ -128,8 +128,8 @@ def _emergency(evidence: Evidence, decision: Decision) -> _Ground:
     words.append(")")
     if says_something(emergency.none_available_reason):
         words.append(f". Nobody could be asked: {emergency.none_available_reason}")
-    if decision.lowered:
-        lowered = dict.fromkeys(finding.code for finding in decision.lowered)
+    lowered = dict.fromkeys(finding.code for finding in decision.lowered)
+    if lowered:
         words.append(f". Lowered: {', '.join(lowered)}")
     people = [("author", emergency.declared_by)]
     if emergency.consulted is not None:
@@ -137,7 +137,7 @@ def _emergency(evidence: Evidence, decision: Decision) -> _Ground:
     people += [
         ("informant", each.confirmed_by)
         for each in evidence.acknowledged
-        if each.confirmed_by is not None
+        if each.confirmed_by is not None and each.code in lowered
     ]
     return _Ground(
         system=codes.ACT_REASON_AS_WRITTEN,

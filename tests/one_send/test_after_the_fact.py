@@ -49,6 +49,7 @@ def with_override(world: World, key: str) -> Call:
     cited = tuple(
         CitedVersion(reference=version.reference, version_id=version.version_id)
         for finding in refused.decision.findings
+        if finding.code == "objection.active"
         for version in finding.evidence
     )
     override = Override(
