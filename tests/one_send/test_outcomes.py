@@ -35,16 +35,23 @@ SERVICE = "http://snomed.info/sct|310098006"
 BEN = "RelatedPerson/ben"
 
 
+def everybody() -> tuple[dict[str, Any], ...]:
+    """Give Amara, Ben as somebody related to her, and Ben as a patient himself."""
+    ben = a_related_resource()
+    himself = {"resourceType": "Patient", "id": "ben", "identifier": ben["identifier"]}
+    return a_patient_resource(), ben, himself
+
+
 @pytest.fixture(params=["store", pytest.param("hapi", marks=pytest.mark.hapi)])
 def base(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A server with Amara and Ben, who is related to her."""
+    """A server with Amara and Ben."""
     if request.param == "hapi":
         url = request.getfixturevalue("hapi")
-        put(url, a_patient_resource(), a_related_resource())
+        put(url, *everybody())
         yield url
         return
     with serve_in_thread(Store()) as running:
-        put(running.base_url, a_patient_resource(), a_related_resource())
+        put(running.base_url, *everybody())
         yield running.base_url
 
 
