@@ -55,6 +55,11 @@ def part(extension: Resource, name: str) -> Resource:
     return {}
 
 
+def entry_in(answer: FhirAnswer) -> Entry:
+    """Translate the Communication in an answer."""
+    return entry_of(answer.resource or {}, answer.date)
+
+
 def entry_of(communication: Resource, server_date: float | None) -> Entry:
     """Translate a Communication; `server_date` is the Date of the answer it came in."""
     version = version_of(communication)
@@ -84,8 +89,18 @@ def entry_of(communication: Resource, server_date: float | None) -> Entry:
         recipient=_recipient(communication),
         text=text_of(payload.get("contentString")) or None,
         fidelity=text_of(own_extension(payload, "payload-fidelity").get("valueCode")) or None,
+        emergency=any(
+            is_own_reason(coding, "emergency")
+            for reason in elements(communication.get("reasonCode"))
+            for coding in elements(reason.get("coding"))
+        ),
         resource=communication,
     )
+
+
+def is_own_reason(coding: Resource, code: str) -> bool:
+    """Tell whether a coding is this one of our reasons for a message."""
+    return coding.get("system") == codes.MESSAGE_REASON_SYSTEM and coding.get("code") == code
 
 
 def _age(changed: datetime | None, server_date: float | None) -> float | None:

@@ -77,6 +77,7 @@ def code_term(concept: object) -> CodeTerm:
 _NOTHING: frozenset[Channel] = frozenset()
 _CHANNELS = {str(channel): frozenset({channel}) for channel in Channel}
 _OWN_CHANNEL = normal_system(codes.CHANNEL_SYSTEM)
+_OWN_SERVICE = normal_system(codes.SERVICE_SYSTEM)
 
 
 def _channels_of(
@@ -85,6 +86,8 @@ def _channels_of(
     """Give the channels a code covers, covers for results, may cover, and whether it is known."""
     if system == _OWN_CHANNEL and code in _CHANNELS:
         return _CHANNELS[code], _NOTHING, _NOTHING, True
+    if system == _OWN_SERVICE:
+        return _NOTHING, _NOTHING, _NOTHING, True
     if system == codes.PARTICIPATION_MODE and code in codes.PARTICIPATION_COVERS:
         perhaps = codes.PARTICIPATION_MAY_COVER.get(code, _NOTHING)
         return codes.PARTICIPATION_COVERS[code], _NOTHING, perhaps, True
