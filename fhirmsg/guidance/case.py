@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from fhirmsg.guidance import flaws, grants
+from fhirmsg.guidance.coding import any_system
 from fhirmsg.guidance.consents import (
     Denied,
     Kind,
@@ -184,7 +185,9 @@ class Case:
         """Ask about a recipient on each of these channels, on each reachable one by default."""
         permits, denials = self._purposes
         code = self.request.service.code
-        topics = _NO_TOPICS if code is None else frozenset((code,))
+        topics = (
+            _NO_TOPICS if code is None else frozenset((code, any_system(code.rpartition("|")[2])))
+        )
         about_result = self.request.purpose is Purpose.TEST_RESULT
         return tuple(
             [

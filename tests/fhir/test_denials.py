@@ -84,6 +84,13 @@ def codes_to_ben(declined: Declined, service: str, **fields: Any) -> set[str]:
     return builders.codes_of(a_case_of(written, related=related, request=request))
 
 
+def test_a_service_named_without_a_system_is_that_service_in_any_system() -> None:
+    bare = a_no(service="sexual-health")
+    assert answer(bare, "urn:example|sexual-health") is Denied.YES
+    assert answer(bare, "urn:example|other") is None
+    assert answer(a_no(), "urn:example|310098006") is None
+
+
 def test_the_next_sender_meets_it() -> None:
     assert "proxy.denied" in codes_to_ben(a_no(), SERVICE)
     assert "proxy.denied" not in codes_to_ben(a_no(), "http://snomed.info/sct|310000008")
