@@ -21,7 +21,9 @@ def _is_batch(request: Request) -> bool:
 def _opens_an_entry(request: Request) -> bool:
     is_post = request.method == "POST"
     alone = is_post and request.path.partition("?")[0].endswith("/Communication")
-    return alone or (is_post and b'"transaction"' in request.body and b"Communication" in request.body)
+    return alone or (
+        is_post and b'"transaction"' in request.body and b"Communication" in request.body
+    )
 
 
 def _forwarded(upstream: str, body: bytes) -> requests.Response:

@@ -80,9 +80,7 @@ class Stage:
     def play(self, scenario: Scenario) -> Outcome:
         """Run one scenario on the server, which has to be empty."""
         service = self._service(scenario.policy, scenario.fault)
-        words = Words(
-            now=clock.now(), record_key=_RECORD_KEY.encode(), names=self.library.names
-        )
+        words = Words(now=clock.now(), record_key=_RECORD_KEY.encode(), names=self.library.names)
         self._put(words.filled(list(scenario.given)))
         if scenario.later:
             time.sleep(0.02)

@@ -93,7 +93,9 @@ def faults_of_findings(scenario: Scenario, outcome: Outcome) -> Iterator[str]:
     for code, lift in expect.lifted.items():
         if any(by != lift for _, by in found.get(code, ((None, None),))):
             yield f"{code} is {found.get(code, 'not found')}, expected to be lifted by {lift}"
-    yield from (f"{code} is {found[code]}, expected absent" for code in expect.absent if code in found)
+    yield from (
+        f"{code} is {found[code]}, expected absent" for code in expect.absent if code in found
+    )
     if expect.only and (more := set(found) - {*expect.codes, *expect.lifted}):
         yield f"found besides: {', '.join(sorted(more))}"
 

@@ -1,9 +1,9 @@
 """What stands in braces in a scenario: days and times counted from now, and names for long URIs.
 
-    {today} {today-9y} {now-10m} {month-15y} {year-15y} {weekday+3d}    days and times
-    {nhs-number} {our-extension}                                        words of `given/words.toml`
-    {restricted +447700900123}                  the keyed digest of a contact point
-    {id} {digest} {version of Consent/x}        left for the answer to a check of the message
+{today} {today-9y} {now-10m} {month-15y} {year-15y} {weekday+3d}    days and times
+{nhs-number} {our-extension}                                        words of `given/words.toml`
+{restricted +447700900123}                  the keyed digest of a contact point
+{id} {digest} {version of Consent/x}        left for the answer to a check of the message
 """
 
 from __future__ import annotations
