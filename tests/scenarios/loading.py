@@ -224,7 +224,8 @@ def _faults(raw: dict[str, Any], library: Library) -> Iterator[str]:
         yield f"{raw['policy']!r} is no policy"
     if raw.get("fault") not in (None, *FAULTS):
         yield f"{raw['fault']!r} is no fault"
-    yield from _faults_of_evidence(raw.get("evidence", {}), library)
+    for holder in (raw, *raw.get("earlier", ())):
+        yield from _faults_of_evidence(holder.get("evidence", {}), library)
     yield from _faults_of_expectation(raw.get("expect"))
 
 
@@ -288,7 +289,7 @@ def _scenario(file: str, raw: dict[str, Any], library: Library) -> Scenario:
         later=resources(raw.get("later", ())),
         policy=raw.get("policy"),
         fault=raw.get("fault"),
-        earlier=tuple(merged(library.request, each) for each in raw.get("earlier", ())),
+        earlier=tuple(_earlier(each, library) for each in raw.get("earlier", ())),
         request=merged(library.request, raw.get("request", {})),
         evidence=_evidence(raw.get("evidence", {}), library),
         meanwhile=tuple(
@@ -298,6 +299,14 @@ def _scenario(file: str, raw: dict[str, Any], library: Library) -> Scenario:
         expect=Expected(**{**expect, **lists}),
         not_on_hapi=raw.get("not_on_hapi"),
     )
+
+
+def _earlier(raw: dict[str, Any], library: Library) -> dict[str, Any]:
+    """Give the body of an earlier message; what its evidence brings is completed as well."""
+    body: dict[str, Any] = merged(library.request, raw)
+    if "evidence" in raw:
+        body["evidence"] = _evidence(raw["evidence"], library)
+    return body
 
 
 def _evidence(raw: dict[str, Any], library: Library) -> dict[str, Any]:

@@ -111,9 +111,10 @@ def faults_of_record(scenario: Scenario, outcome: Outcome) -> Iterator[str]:
     if any(each["status"] not in ("completed", "not-done") for each in outcome.entries):
         yield f"an entry is {[each['status'] for each in outcome.entries]}"
     for entry in completed:
-        if entry["subject"]["reference"] != outcome.request["patient"]:
+        patient = f"Patient/{scenario.given[0]['id']}"
+        if entry["subject"]["reference"] != patient:
             yield "the entry is not filed under the patient"
-        recipient = outcome.request.get("recipient") or outcome.request["patient"]
+        recipient = outcome.request.get("recipient") or patient
         if [each["reference"] for each in entry["recipient"]] != [recipient]:
             yield "the entry does not name the recipient"
     waiting = [each for each in outcome.tasks if each["status"] not in ("completed", "cancelled")]
