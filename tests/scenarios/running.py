@@ -21,8 +21,9 @@ from fhirmsg.clients import ApiScope, new_key
 from fhirmsg.config import Settings
 from fhirmsg.providers.outbox import KeptMessage, Outbox
 from tests.reverse_proxy import reverse_proxy
+from tests.scenarios.blocks import FOLDER, Library
 from tests.scenarios.faults import FAULTS
-from tests.scenarios.loading import FOLDER, Library, Scenario
+from tests.scenarios.loading import Scenario
 from tests.scenarios.words import Words, filled_by, merged
 
 _FHIR_JSON = {"Content-Type": "application/fhir+json", "Accept": "application/fhir+json"}

@@ -9,7 +9,8 @@ from pkgutil import iter_modules
 import pytest
 
 from fhirmsg.guidance import rules
-from tests.scenarios.loading import FOLDER, ScenarioError, load_library, load_scenarios
+from tests.scenarios.blocks import FOLDER, ScenarioError, load_library
+from tests.scenarios.loading import load_scenarios
 from tests.scenarios.running import Copied
 from tests.scenarios.words import UnknownWord, Words, merged
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -10,7 +11,8 @@ import pytest
 from fhirmsg.guidance.rules import RULES
 from fhirmsg.sandbox import Store, serve_in_thread
 from tests.hapi.server import HapiServer
-from tests.scenarios.loading import Scenario, load_library, load_scenarios
+from tests.scenarios.blocks import load_library
+from tests.scenarios.loading import Scenario, load_scenarios
 from tests.scenarios.running import Outcome, Stage
 
 LIBRARY = load_library()
@@ -63,7 +65,7 @@ def test_a_scenario_comes_out_as_expected_on_hapi(
 def check(scenario: Scenario, outcome: Outcome) -> None:
     """Compare what came with what had to come, all of it at once."""
     faults = [*faults_of_answer(scenario, outcome), *faults_of_findings(scenario, outcome)]
-    faults += faults_of_record(scenario, outcome)
+    faults += [*faults_of_wording(scenario, outcome), *faults_of_record(scenario, outcome)]
     shown = [f"  {each['effect']} {each['code']}: {each['sentence']}" for each in outcome.findings]
     assert not faults, "\n".join([*faults, "found:", *shown, str(outcome.answer)])
 
@@ -91,13 +93,29 @@ def faults_of_findings(scenario: Scenario, outcome: Outcome) -> Iterator[str]:
         if (effect, None) not in found.get(code, ()):
             yield f"{code} is {found.get(code, 'not found')}, expected {effect}"
     for code, lift in expect.lifted.items():
-        if any(by != lift for _, by in found.get(code, ((None, None),))):
+        if any(each != ("warn", lift) for each in found.get(code, ((None, None),))):
             yield f"{code} is {found.get(code, 'not found')}, expected to be lifted by {lift}"
     yield from (
         f"{code} is {found[code]}, expected absent" for code in expect.absent if code in found
     )
     if expect.only and (more := set(found) - {*expect.codes, *expect.lifted}):
         yield f"found besides: {', '.join(sorted(more))}"
+
+
+def faults_of_wording(scenario: Scenario, outcome: Outcome) -> Iterator[str]:
+    """Whatever stops a message says whom to ask; no answer repeats what nobody else may learn."""
+    for finding in outcome.findings:
+        if finding["effect"] in ("hold", "refuse") and not (finding["sentence"] and finding["ask"]):
+            yield f"{finding['code']} does not say what it means, or whom to ask"
+    said = json.dumps(outcome.answer, ensure_ascii=False)
+    for resource in (*scenario.given, *scenario.later):
+        secrets = [each.get("value") for each in resource.get("telecom", ())]
+        secrets += [
+            extension.get("valueCodeableConcept", {}).get("text")
+            for extension in resource.get("extension", ())
+        ]
+        if any(secret and secret in said for secret in secrets):
+            yield f"the answer repeats what {resource['resourceType']} {resource['id']} holds"
 
 
 def faults_of_record(scenario: Scenario, outcome: Outcome) -> Iterator[str]:
