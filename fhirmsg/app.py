@@ -47,7 +47,7 @@ def build(settings: Settings, *, providers: Mapping[str, Provider] | None = None
     )
     client = FhirClient(settings.fhir, session)
     messenger = Messenger(
-        reader=FhirRecordReader(client),
+        reader=FhirRecordReader(client, contact_key=settings.record_key),
         log=FhirCommunicationLog(client),
         providers=providers_of(settings) if providers is None else providers,
         record_key=settings.record_key,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -17,6 +18,7 @@ from fhirmsg import __version__
 # told here so that `--help` need not import it.
 _ELSEWHERE = {
     "demo": ("fhirmsg.demo.cli", "Try it all on this machine, with fictional patients."),
+    "decide": ("fhirmsg.offline.cli", "Decide from files: offline, for audit and what-if."),
     "personas": ("fhirmsg.demo.cli", "The fictional patients of the demo."),
 }
 
@@ -126,6 +128,25 @@ def check_policy(file: str) -> None:
         _fail(f"{file} has {count} fault{'s' * (count > 1)}:", error.faults)
     organisations = ", ".join(sorted(found.organisations))
     click.echo(f"OK {file}: version {found.version}, sha256 {found.sha256}, for {organisations}")
+
+
+@main.command()
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["markdown", "json"]),
+    default="markdown",
+    show_default=True,
+    help="A table for people, or data for programs.",
+)
+def rules(form: str) -> None:
+    """Print every rule: what it says, what happens otherwise, and what lifts that."""
+    from fhirmsg.guidance import rule_table
+
+    if form == "json":
+        click.echo(json.dumps(rule_table.as_json(), indent=2))
+    else:
+        click.echo(rule_table.as_markdown(), nl=False)
 
 
 def _fail(text: str, faults: list[str] | None = None, *, status: int = 1) -> NoReturn:

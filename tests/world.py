@@ -23,6 +23,7 @@ from tests import builders
 
 FHIR_JSON = {"Content-Type": "application/fhir+json", "Accept": "application/fhir+json"}
 PATIENT = "Patient/amara"
+KEY = b"a key of the tests, not a secret"
 
 
 def put(base: str, *resources: dict[str, Any]) -> None:
@@ -123,10 +124,10 @@ class World:
         self.outbox = Outbox(None)
         self.real_log = FhirCommunicationLog(self.client)
         self.messenger = Messenger(
-            reader=FhirRecordReader(self.client),
+            reader=FhirRecordReader(self.client, contact_key=KEY),
             log=self.log or self.real_log,
             providers={"outbox": self.provider or self.outbox},
-            record_key=b"a key of the tests, not a secret",
+            record_key=KEY,
             times=self.times,
             pause=self.pause,
         )

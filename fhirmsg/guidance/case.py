@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from functools import cached_property
 
-from fhirmsg.guidance import contact, grants
+from fhirmsg.guidance import flaws, grants
+from fhirmsg.guidance.coding import any_system
 from fhirmsg.guidance.consents import (
     Denied,
     Kind,
@@ -22,8 +22,12 @@ from fhirmsg.guidance.consents import (
     read_denial_of_proxy,
     read_objection,
 )
+from fhirmsg.guidance.content import ContentSeen
+from fhirmsg.guidance.declarations import emergency_faults
+from fhirmsg.guidance.derived import derived
 from fhirmsg.guidance.policy import LocalPolicy, Platform
-from fhirmsg.guidance.provisions import PLAIN, Answer, Query
+from fhirmsg.guidance.provisions import Answer, Query
+from fhirmsg.guidance.reach import Reach
 from fhirmsg.guidance.record import (
     ConsentFacts,
     ConsentStatus,
@@ -41,6 +45,18 @@ from fhirmsg.guidance.terms import (
     Purpose,
     ResourceVersion,
 )
+from fhirmsg.guidance.wishes import Wishes
+
+_ABOUT_MESSAGES = frozenset({Kind.OBJECTION, Kind.UNCLEAR})
+_NO_TOPICS: frozenset[str] = frozenset()
+# Purposes of use for permits and for denials. A denial always counts for emergencies as well.
+_PURPOSES = {
+    purpose: (
+        frozenset({code}),
+        (ONE_FOR_DENIALS if code in ONE_FOR_DENIALS else frozenset({code})) | {"ETREAT"},
+    )
+    for purpose, code in PURPOSE_OF_USE.items()
+}
 
 
 def newest_versions(consents: Iterable[ConsentFacts]) -> tuple[ConsentFacts, ...]:
@@ -65,7 +81,7 @@ def _age_key(version: ResourceVersion) -> tuple[int, str]:
     return (int(number) if number.isdecimal() else -1, version.last_updated or "")
 
 
-def _is_same_service(one: str, other: str) -> bool:
+def is_same_service(one: str, other: str) -> bool:
     """Compare two `system|code`; a bare code is the same under any system."""
     if "|" in one and "|" in other:
         return one == other
@@ -97,12 +113,14 @@ class Case:
     content_digest: str | None = None
     language: tuple[str, ...] = ()
 
-    @cached_property
+    @derived
     def emergency(self) -> bool:
-        """Whether a complete emergency declaration stands (none can be made yet)."""
-        return False
+        """Whether a complete emergency declaration stands."""
+        return self.request.evidence.emergency is not None and not emergency_faults(
+            self.request, self.as_of
+        )
 
-    @cached_property
+    @derived
     def day(self) -> date:
         """The local day of the organisation."""
         return self.as_of.astimezone(self.policy.zone).date()
@@ -112,7 +130,7 @@ class Case:
         """Who would receive the message."""
         return self.record.recipient
 
-    @cached_property
+    @derived
     def to_proxy(self) -> bool:
         """Whether the message goes to somebody related to the patient."""
         return self.recipient.kind is RecipientKind.RELATED_PERSON
@@ -122,86 +140,116 @@ class Case:
         """The register's entry for the platform asked for."""
         return self.policy.platforms[self.request.platform]
 
-    @cached_property
+    @derived
     def reachable(self) -> tuple[Channel, ...]:
         """Every channel the message can come out of, the requested one first."""
         rest = sorted(self.platform.reaches(self.request.channel) - {self.request.channel})
         return (self.request.channel, *rest)
 
-    @cached_property
+    @derived
     def organisations(self) -> frozenset[str]:
         """ODS codes that are ours."""
         return self.policy.organisations | {self.request.organization}
 
-    @cached_property
+    @derived
     def consents(self) -> tuple[ConsentFacts, ...]:
         """Consents on the patient's record."""
         return newest_versions(self.record.consents)
 
-    @cached_property
+    @derived
     def consents_with_linked(self) -> tuple[ConsentFacts, ...]:
         """Consents on the patient's record and on the records linked to it."""
         if not self.record.linked_consents:
             return self.consents
         return newest_versions((*self.record.consents, *self.record.linked_consents))
 
-    @cached_property
+    @derived
     def patient_keys(self) -> frozenset[str]:
         """Identity keys of the patient, those of linked records among them."""
         return self.record.patient.keys | self.record.linked_keys
 
-    @cached_property
+    @derived
     def kinds(self) -> dict[str, frozenset[Kind]]:
         """What each Consent on the patient's and linked records is, by key."""
-        return {
-            consent.key: kinds_of(consent, self.patient_keys)
-            for consent in self.consents_with_linked
-        }
+        return {consent.key: kinds for consent, kinds in self.classified}
 
-    def queries(self, recipient: frozenset[str]) -> tuple[Query, ...]:
-        """Ask about a recipient on each reachable channel."""
-        purpose = PURPOSE_OF_USE[self.request.purpose]
-        denials = (ONE_FOR_DENIALS if purpose in ONE_FOR_DENIALS else frozenset({purpose})) | {
-            "ETREAT"
-        }
-        permits = frozenset({purpose, "ETREAT"} if self.emergency else {purpose})
+    @derived
+    def classified(self) -> tuple[tuple[ConsentFacts, frozenset[Kind]], ...]:
+        """Each Consent on the patient's and linked records, and what it is."""
+        keys = self.patient_keys
+        return tuple([(each, kinds_of(each, keys)) for each in self.consents_with_linked])
+
+    def queries(
+        self, recipient: frozenset[str], channels: Iterable[Channel] | None = None
+    ) -> tuple[Query, ...]:
+        """Ask about a recipient on each of these channels, on each reachable one by default."""
+        permits, denials = self._purposes
         code = self.request.service.code
-        topics = frozenset() if code is None else frozenset({code})
+        topics = (
+            _NO_TOPICS if code is None else frozenset((code, any_system(code.rpartition("|")[2])))
+        )
+        about_result = self.request.purpose is Purpose.TEST_RESULT
         return tuple(
-            Query(
-                now=self.as_of,
-                channel=channel,
-                recipient=recipient,
-                organisations=self.organisations,
-                purposes_permit=permits,
-                purposes_deny=denials,
-                topics=topics,
-                about_result=self.request.purpose is Purpose.TEST_RESULT,
-            )
-            for channel in self.reachable
+            [
+                Query(
+                    now=self.as_of,
+                    channel=channel,
+                    recipient=recipient,
+                    organisations=self.organisations,
+                    purposes_permit=permits,
+                    purposes_deny=denials,
+                    topics=topics,
+                    about_result=about_result,
+                )
+                for channel in (self.reachable if channels is None else channels)
+            ]
         )
 
-    @cached_property
+    @property
+    def _purposes(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Purposes of use under which permits and denials are evaluated."""
+        permits, denials = _PURPOSES[self.request.purpose]
+        return (permits | {"ETREAT"} if self.emergency else permits), denials
+
+    @derived
     def queries_to_recipient(self) -> tuple[Query, ...]:
         """Ask about the recipient under every name the record gives."""
         return self.queries(self.recipient.closure)
 
-    @cached_property
+    @derived
+    def _queries_to_patient(self) -> tuple[Query, ...]:
+        if self.recipient.closure == self.patient_keys:
+            return self.queries_to_recipient
+        return self.queries(self.patient_keys)
+
+    @derived
     def readings(self) -> tuple[Reading, ...]:
         """What every objection says about this message."""
         if self.to_proxy:
-            return (*self._readings_of_own_record(), *self._readings_for_proxy())
-        return self._readings_for_patient()
+            return (*self._readings_of_own_record(), *self._of_the_patients[0])
+        return self._readings_of(self._bearing_on_patient, self._queries_to_patient)
 
-    def _readings_for_patient(self) -> tuple[Reading, ...]:
-        queries = self.queries(self.patient_keys)
-        found = (
-            self._counting(consent, self.kinds[consent.key], queries)
-            for consent in self.consents_with_linked
-        )
+    def _readings_of(
+        self,
+        consents: Iterable[tuple[ConsentFacts, frozenset[Kind]]],
+        queries: tuple[Query, ...],
+    ) -> tuple[Reading, ...]:
+        found = (self._counting(consent, kinds, queries) for consent, kinds in consents)
         return tuple(reading for reading in found if reading is not None)
 
-    @cached_property
+    @derived
+    def _bearing_on_patient(self) -> tuple[tuple[ConsentFacts, frozenset[Kind]], ...]:
+        """Consents that may say something about messages, on the patient's and linked records."""
+        return tuple([each for each in self.classified if each[1] & _ABOUT_MESSAGES])
+
+    @derived
+    def bearing_on_recipient(self) -> tuple[tuple[ConsentFacts, frozenset[Kind]], ...]:
+        """Consents of the recipient that may say something about messages."""
+        if self.to_proxy:
+            return tuple(each for each in self.own_kinds if each[1] & _ABOUT_MESSAGES)
+        return self._bearing_on_patient
+
+    @derived
     def own_kinds(self) -> tuple[tuple[ConsentFacts, frozenset[Kind]], ...]:
         """Consents on the proxy's own record, and what each of them is."""
         own = self.recipient.closure
@@ -209,29 +257,40 @@ class Case:
         return tuple((consent, kinds_of(consent, own)) for consent in consents)
 
     def _readings_of_own_record(self) -> tuple[Reading, ...]:
-        queries = self.queries_to_recipient
-        found = (self._counting(consent, kinds, queries) for consent, kinds in self.own_kinds)
-        return tuple(reading for reading in found if reading is not None)
+        return self._readings_of(self.own_kinds, self.queries_to_recipient)
 
-    def _readings_for_proxy(self) -> tuple[Reading, ...]:
-        """The patient's own objections, as far as they bind a message to a proxy.
+    @derived
+    def _of_the_patients(self) -> tuple[tuple[Reading, ...], tuple[Reading, ...]]:
+        """The patient's own objections: those that bind a message to a proxy, and the others.
 
         One about a channel alone is about the patient's own phone and does not bind the proxy's;
         one entered by the proxy, one about every channel and one for safety do.
         """
         closure = self.recipient.closure
         queries = self.queries(self.patient_keys | closure)
-        found = []
-        for consent in self.consents_with_linked:
-            kinds = self.kinds[consent.key]
+        binding: list[Reading] = []
+        others: list[Reading] = []
+        for consent, kinds in self._bearing_on_patient:
             reading = self._counting(consent, kinds, queries)
-            if reading is not None and (
+            if reading is None:
+                continue
+            binds = (
                 consent.safety
                 or consent.performers & closure
                 or denies_every_channel(consent, kinds, queries[0])
-            ):
-                found.append(reading)
-        return tuple(found)
+            )
+            (binding if binds else others).append(reading)
+        return tuple(binding), tuple(others)
+
+    @property
+    def not_binding_the_proxy(self) -> tuple[Reading, ...]:
+        """The patient's objections to a channel alone, when the message goes to a proxy."""
+        return self._of_the_patients[1] if self.to_proxy else ()
+
+    def objects_to(self, channel: Channel) -> bool:
+        """Tell whether an objection, or what may be one, covers a channel for the recipient."""
+        keys = self.recipient.closure if self.to_proxy else self.patient_keys
+        return bool(self._readings_of(self.bearing_on_recipient, self.queries(keys, (channel,))))
 
     def _counting(
         self, consent: ConsentFacts, kinds: frozenset[Kind], queries: tuple[Query, ...]
@@ -245,82 +304,118 @@ class Case:
 
     def readings_that(self, *says: Says) -> tuple[Reading, ...]:
         """Give the readings of these sorts."""
+        if not self.readings:
+            return ()
         return tuple(reading for reading in self.readings if reading.says in says)
 
-    @cached_property
+    @derived
     def denials(self) -> tuple[Denial, ...]:
         """Consents on the patient's and linked records that bar the proxy."""
-        queries = self.queries_to_recipient
+        queries, candidates = self.queries_to_recipient, self.candidates
         found = []
-        for consent in self.consents_with_linked:
-            kinds = self.kinds[consent.key]
-            if self.candidates.get(consent.key) is Answer.DENY:
-                denied: Denied | None = Denied.YES
-            else:
-                denied = read_denial_of_proxy(consent, kinds, queries, PLAIN)
+        for consent, kinds in self.classified:
+            denied = (
+                Denied.YES
+                if candidates and candidates.get(consent.key) is Answer.DENY
+                else read_denial_of_proxy(consent, kinds, queries)
+            )
             if denied is not None:
                 found.append(Denial(consent=consent, denied=denied))
         return tuple(found)
 
-    @cached_property
-    def candidates(self) -> dict[str, Answer]:
-        """Answer of each Consent that could be a grant to the proxy, by reference."""
-        strict = self.queries(self.recipient.keys)[0]
-        queries = self.queries_to_recipient
-        return {
-            consent.key: grants.answer_of_candidate(consent, queries)
-            for consent in self.consents
-            if grants.is_candidate(consent, self.kinds[consent.key], strict)
-        }
+    def _candidates_of(self, keys: frozenset[str], queries: tuple[Query, ...]) -> dict[str, Answer]:
+        own = {consent.key for consent in self.consents} if self.record.linked_consents else None
+        strict: Query | None = None
+        found: dict[str, Answer] = {}
+        for consent, kinds in self.classified:
+            if Kind.GRANT not in kinds or (own is not None and consent.key not in own):
+                continue
+            strict = strict or self.queries(keys, (self.request.channel,))[0]
+            if grants.is_candidate(consent, kinds, strict):
+                found[consent.key] = grants.answer_of_candidate(consent, queries)
+        return found
 
-    @cached_property
+    @derived
+    def candidates(self) -> dict[str, Answer]:
+        """Answer of each Consent that could be a grant to the proxy, by key."""
+        return self._candidates_of(self.recipient.keys, self.queries_to_recipient)
+
+    @derived
     def candidates_denied(self) -> bool:
         """Whether the only thing wrong with the proxy's grants is that they deny this message."""
         return bool(self.candidates) and all(
             answer is Answer.DENY for answer in self.candidates.values()
         )
 
-    @cached_property
+    @derived
     def grant(self) -> grants.Grant | None:
         """The grant on which the proxy would receive, None when there is none."""
-        judged = [
+        return self._best_of(self.candidates, self.queries_to_recipient, self.recipient.closure)
+
+    def grant_to(self, keys: frozenset[str], closure: frozenset[str]) -> grants.Grant | None:
+        """Give the grant on which somebody else could receive this message, None without one."""
+        queries = self.queries(closure)
+        return self._best_of(self._candidates_of(keys, queries), queries, closure)
+
+    def _best_of(
+        self, candidates: dict[str, Answer], queries: tuple[Query, ...], proxy: frozenset[str]
+    ) -> grants.Grant | None:
+        if not candidates:
+            return None
+        setting = flaws.Setting(
+            policy=self.policy,
+            patient=self.record.patient,
+            organisations=self.organisations,
+            as_of=self.as_of,
+            day=self.day,
+            proxy=proxy,
+            consents=self.consents,
+        )
+        judged = (
             grants.judge_candidate(
-                consent,
-                self.queries_to_recipient,
-                answer=self.candidates[consent.key],
-                policy=self.policy,
-                born=self.record.patient.born,
-                day=self.day,
+                consent, queries, answer=candidates[consent.key], setting=setting
             )
             for consent in self.consents
-            if consent.key in self.candidates
-        ]
+            if consent.key in candidates
+        )
         passing = [grant for grant in judged if grant is not None]
         return grants.best_of(passing, emergency=self.emergency)
 
-    @cached_property
-    def contact_point(self) -> ContactPoint | None:
-        """The contact point that would be used, one of the recipient's own or None."""
-        recipient = self.recipient
-        if recipient.kind is RecipientKind.PATIENT:
-            points = self.record.patient.contact_points
-        elif recipient.related is not None:
-            points = recipient.related.contact_points
-            own = recipient.own_patient
-            if not points and own is not None:
-                points = own.contact_points
-        else:
-            return None
-        return contact.select(points, self.request.channel, self.as_of)
+    @derived
+    def reach(self) -> Reach:
+        """The recipient's contact points, who else is at them, and which one is used."""
+        return Reach(self)
 
-    @cached_property
+    @property
+    def contact_point(self) -> ContactPoint | None:
+        """The contact point that would be used, None when there is none."""
+        return self.reach.point
+
+    @derived
+    def wishes(self) -> Wishes:
+        """The recipient's contact preferences and accessible-information needs."""
+        return Wishes(self)
+
+    @derived
+    def content(self) -> ContentSeen:
+        """What the words of the message give away."""
+        return ContentSeen(self)
+
+    @derived
+    def service_is_known_sensitive(self) -> bool:
+        """Whether the request, the policy or a label says that the service is a sensitive one."""
+        code = self.request.service.code
+        return (
+            self.request.service.sensitive is Declared.YES
+            or bool(self.record.patient.sensitive_labels)
+            or any(about.sensitive_labels for about in self.record.about)
+            or (
+                code is not None
+                and any(is_same_service(code, each) for each in self.policy.sensitive_services)
+            )
+        )
+
+    @property
     def service_is_plain(self) -> bool:
         """Whether nothing says or suggests that the service is a sensitive one."""
-        code = self.request.service.code
-        listed = code is not None and any(
-            _is_same_service(code, each) for each in self.policy.sensitive_services
-        )
-        labelled = self.record.patient.sensitive_labels or any(
-            about.sensitive_labels for about in self.record.about
-        )
-        return self.request.service.sensitive is Declared.NO and not listed and not labelled
+        return self.request.service.sensitive is Declared.NO and not self.service_is_known_sensitive

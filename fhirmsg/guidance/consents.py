@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import Enum, IntEnum, auto
 
 from fhirmsg.guidance.provisions import (
@@ -39,6 +40,8 @@ class Kind(IntEnum):
     UNCLEAR = auto()
 
 
+_GRANT = frozenset({Kind.GRANT})
+_DENIAL_OF_PERSON = frozenset({Kind.DENIAL_OF_PERSON})
 _DENIALS = frozenset({Kind.DENIAL_OF_PERSON, Kind.DENIAL_OF_DISCLOSURE})
 
 
@@ -97,9 +100,9 @@ def kinds_of(consent: ConsentFacts, patient: frozenset[str]) -> frozenset[Kind]:
     foreign_scope = consent.scope is Scope.OTHER
     grants = direction is not Direction.DENY and not consent.declines
     if grants and consent.grantees and not foreign_scope:
-        return frozenset({Kind.GRANT})
+        return _GRANT
     if direction is Direction.DENY and _names_other_person(consent, patient):
-        return frozenset({Kind.DENIAL_OF_PERSON})
+        return _DENIAL_OF_PERSON
     kinds = set()
     if _is_about_messages(consent):
         kinds.add(Kind.OBJECTION)
@@ -313,9 +316,10 @@ def _answers_of_nodes_naming(consent: ConsentFacts, query: Query) -> Iterator[An
     Who else the nodes above it name does not matter: a refusal of a person holds even inside a
     provision that is about somebody else.
     """
-    if consent.root is None:
+    root = consent.root
+    if root is None or not (root.nested or root.actors):
         return
-    if is_too_large(consent.root):
+    if is_too_large(root):
         yield Answer.CANNOT_EXCLUDE_DENIAL
         return
     waiting: list[tuple[Provision, Direction | None, Match]] = [
@@ -333,6 +337,52 @@ def _answers_of_nodes_naming(consent: ConsentFacts, query: Query) -> Iterator[An
             here = min(above, match_node(node, query, denial=True, lens=ACTORS_APART))
             if here is not Match.NO:
                 waiting.extend((nested, None, here) for nested in node.nested)
+
+
+def would_deny(
+    consent: ConsentFacts, kinds: frozenset[Kind], queries: Iterable[Query], at: datetime
+) -> bool:
+    """Tell whether an objection covers such a message at another time."""
+    return (
+        Kind.OBJECTION in kinds
+        and consent.status is ConsentStatus.ACTIVE
+        and any(
+            _answer_of_objection(consent, kinds, replace(query, now=at)) is Answer.DENY
+            for query in queries
+        )
+    )
+
+
+def permits_later(
+    consent: ConsentFacts, kinds: frozenset[Kind], objection: Reading, queries: Iterable[Query]
+) -> bool:
+    """Tell whether a Consent permits what an objection denies, and was signed after it.
+
+    Where a date is missing it may be later, and is shown.
+    """
+    if (
+        Kind.OBJECTION not in kinds
+        or consent.status is not ConsentStatus.ACTIVE
+        or consent is objection.consent
+    ):
+        return False
+    signed, objected = consent.signed, objection.consent.signed
+    if signed is not None and objected is not None and signed <= objected:
+        return False
+    return any(
+        query.channel is objection.channel
+        and _answer_of_objection(consent, kinds, query) is Answer.PERMIT
+        for query in queries
+    )
+
+
+def denies_person(consent: ConsentFacts, queries: Iterable[Query]) -> bool:
+    """Tell whether a Consent surely denies a person it names; `queries` carry their keys."""
+    return any(
+        answer is Answer.DENY
+        for query in queries
+        for answer in _answers_of_nodes_naming(consent, query)
+    )
 
 
 def denies_every_channel(consent: ConsentFacts, kinds: frozenset[Kind], query: Query) -> bool:

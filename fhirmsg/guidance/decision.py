@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import Any
 
 from fhirmsg.guidance.case import Case
-from fhirmsg.guidance.evidence import override_faults
-from fhirmsg.guidance.rule import Breach, Card, Effect, Finding, Lift, Lifted
+from fhirmsg.guidance.lifts import lifted, of_no_use
+from fhirmsg.guidance.rule import Breach, Card, Check, Effect, Finding, Lift
 from fhirmsg.guidance.rules import RULES, RULES_VERSION
 from fhirmsg.guidance.terms import ResourceVersion
 
@@ -103,17 +103,33 @@ class Decision:
         return hashlib.sha256(self.receipt()).hexdigest()
 
 
+def _checks(*, to_proxy: bool, emergency: bool) -> list[tuple[Check, Card, Effect]]:
+    """Give what there is to look at, with the effect of a breach."""
+    found = []
+    for each in RULES:
+        effect = each.card.in_emergency if emergency else each.card.effect
+        if effect is not None and (to_proxy or not each.proxies_only):
+            found.append((each.check, each.card, effect))
+    return found
+
+
+_CHECKS = {
+    (to_proxy, emergency): _checks(to_proxy=to_proxy, emergency=emergency)
+    for to_proxy in (False, True)
+    for emergency in (False, True)
+}
+
+
 def decide(case: Case) -> Decision:
     """Judge a case. Pure: no clock, no network; never raises for any combination of facts."""
     emergency = case.emergency
-    findings: list[Finding] = []
-    for each in RULES:
-        card = each.card
-        effect = card.in_emergency if emergency else card.effect
-        if effect is None:
-            continue
-        for breach in each.check(case):
-            findings.append(_finding(case, card, effect, breach))
+    findings = [
+        _finding(case, card, effect, breach)
+        for check, card, effect in _CHECKS[case.to_proxy, emergency]
+        for breach in check(case)
+    ]
+    if case.request.evidence.reviews or case.request.evidence.acknowledged:
+        findings += _notes_on_evidence(case, findings)
     return Decision(
         # What was read twice is said once.
         findings=tuple(sorted(dict.fromkeys(findings), key=_strongest_first)),
@@ -129,29 +145,30 @@ def decide(case: Case) -> Decision:
 
 
 def _finding(case: Case, card: Card, effect: Effect, breach: Breach) -> Finding:
-    normally = breach.effect or card.effect
-    if breach.effect is not None and not case.emergency:
-        effect = breach.effect
-    lifted = _lifted(case, card) if effect > Effect.WARN else None
+    normally = next(each for each in (breach.effect, card.effect, effect) if each is not None)
+    if not case.emergency:
+        effect = normally
+    lift = lifted(case, card, breach) if effect > Effect.WARN and card.lifted_by else None
     return Finding(
         code=card.code,
         section=card.section,
-        effect=Effect.WARN if lifted else effect,
+        effect=Effect.WARN if lift else effect,
         normally=normally,
         sentence=breach.sentence,
         lifted_by=card.lifted_by,
-        lifted=lifted,
+        lifted=lift,
         evidence=breach.evidence,
         ask=breach.ask or card.ask,
     )
 
 
-def _lifted(case: Case, card: Card) -> Lifted | None:
-    override = case.request.evidence.override
-    if Lift.OVERRIDE in card.lifted_by and override is not None and not override_faults(case):
-        approver = override.approver
-        return Lifted(by=Lift.OVERRIDE, who=(approver and approver.identifier) or "")
-    return None
+def _notes_on_evidence(case: Case, findings: list[Finding]) -> list[Finding]:
+    """Say which reviews and acknowledgements lifted nothing, and why: they can be mended."""
+    card = next(each.card for each in RULES if each.card.code == "evidence.invalid")
+    return [
+        _finding(case, card, Effect.NOTE, Breach(sentence=sentence))
+        for sentence in of_no_use(case, findings)
+    ]
 
 
 def _strongest_first(finding: Finding) -> tuple[int, str, str, str]:

@@ -5,25 +5,25 @@ Merit is never judged here: that is for the people who sign. Blank text is no te
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 
-from fhirmsg.guidance.case import Case
+from fhirmsg.guidance.case import Case, is_same_service
 from fhirmsg.guidance.consents import Says
+from fhirmsg.guidance.declarations import CLOCK_TOLERANCE, is_named, is_same_person
 from fhirmsg.guidance.readable import as_read, same_role, says_something
-from fhirmsg.guidance.request import Override
-from fhirmsg.guidance.terms import Person
+from fhirmsg.guidance.request import (
+    Asserted,
+    IndividualCheck,
+    Override,
+    PracticalReason,
+    Review,
+)
+from fhirmsg.guidance.terms import Declared
 
-# Clocks of the caller and of this host may differ by this much.
-CLOCK_TOLERANCE = timedelta(seconds=120)
 LONGEST_OVERRIDE = timedelta(hours=24)
-
-
-def is_named(person: Person | None) -> bool:
-    """Tell whether a person has an identifier, a name and a role, none of them blank."""
-    return person is not None and all(
-        map(says_something, (person.identifier, person.name, person.role))
-    )
+_CODE = re.compile(r"[a-z]+(?:-[a-z]+)*\.[a-z]+(?:-[a-z]+)*")
 
 
 def override_faults(case: Case) -> tuple[str, ...]:
@@ -57,7 +57,7 @@ def _faults_of_approver(case: Case, override: Override) -> Iterator[str]:
         return
     if not same_role(approver.role, case.policy.approve_overrides):
         yield "the approver's role may not approve overrides under the organisation's policy"
-    if as_read(approver.identifier) == as_read(case.request.requester.identifier):
+    if is_same_person(approver, case.request.requester):
         yield "the approver is the person who asks for the message"
 
 
@@ -109,3 +109,123 @@ def _was_talked_over(case: Case, override: Override) -> bool:
         and talk.at is not None
         and talk.at <= case.as_of + CLOCK_TOLERANCE
     )
+
+
+# --- the other pieces ------------------------------------------------------------------------
+
+
+def evidence_faults(case: Case) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Name each piece of evidence, besides override and emergency, that does not count, and why."""
+    evidence = case.request.evidence
+    given: list[tuple[str, tuple[str, ...]]] = []
+    if evidence.acknowledged and not case.emergency:
+        given.append(
+            ("acknowledgement", ("no valid declaration of an emergency stands beside it",))
+        )
+    if evidence.individual_check is not None:
+        given.append(("individual check", faults_of_check(case, evidence.individual_check)))
+    for review in evidence.reviews:
+        given.append((f"review of {_code(review.code)}", faults_of_review(case, review)))
+    if evidence.necessity is not None:
+        given.append(("necessity", faults_of_assertion(evidence.necessity)))
+    if evidence.practical_reason is not None:
+        given.append(("practical reason", faults_of_practical_reason(evidence.practical_reason)))
+    if evidence.accessible_alternative is not None:
+        alternative = evidence.accessible_alternative
+        given.append(("accessible alternative", faults_of_assertion(alternative)))
+    return ((name, faults) for name, faults in given if faults)
+
+
+def _code(text: str | None) -> str:
+    """Give a code for a sentence; what is none is not repeated, since it may be anything."""
+    return text if text is not None and _CODE.fullmatch(text) else "a finding that is not named"
+
+
+def faults_of_review(case: Case, review: Review) -> tuple[str, ...]:
+    """Say what keeps a review from lifting the finding it names; empty when nothing does.
+
+    Whether the versions that it cites are those the finding rests on is seen at the finding.
+    """
+    return tuple(_faults_of_review(case, review))
+
+
+def _faults_of_review(case: Case, review: Review) -> Iterator[str]:
+    if review.code is None or not _CODE.fullmatch(review.code):
+        yield "it does not say which finding it is about"
+    if not is_named(review.reviewer):
+        yield "it does not name a reviewer with identifier, name and role"
+    elif not case.policy.may_review(_role(review), review.code or ""):
+        yield "the reviewer's role may not review this finding under the organisation's policy"
+    if not says_something(review.note):
+        yield "it holds no note of what was considered"
+    if review.at is None:
+        yield "it does not say when it was made"
+    elif review.at > case.as_of + CLOCK_TOLERANCE:
+        yield f"it is dated in the future (our time is {case.as_of.isoformat()})"
+    if review.message_id != case.message_id:
+        yield "it was made for another message id"
+    if review.message_digest != case.message_digest:
+        yield "it was made for a message with other content"
+
+
+def _role(review: Review) -> str | None:
+    return review.reviewer.role if review.reviewer is not None else None
+
+
+def faults_of_check(case: Case, check: IndividualCheck) -> tuple[str, ...]:
+    """Say what keeps an individual's answer from counting; empty when nothing does.
+
+    Source: "Services individuals may feel sensitive about". The answer is bound to the proxy and
+    the service it was about.
+    """
+    return tuple(_faults_of_check(case, check))
+
+
+def _faults_of_check(case: Case, check: IndividualCheck) -> Iterator[str]:
+    if check.answer not in (Declared.YES, Declared.NO):
+        yield "it does not say whether the answer was yes or no"
+    if check.proxy not in case.recipient.closure:
+        yield "it is not about this proxy"
+    service = case.request.service.code
+    if service is None:
+        yield "the request names no service that it could be about"
+    elif check.service is None or not is_same_service(check.service, service):
+        yield "it is not about the service of this message"
+    if not is_named(check.by):
+        yield "it does not name who asked, with identifier, name and role"
+    elif check.by is not None and _is_recipient(case, check.by.identifier):
+        yield "it is made by the proxy"
+    if check.at is None:
+        yield "it does not say when the individual was asked"
+    elif check.at > case.as_of + CLOCK_TOLERANCE:
+        yield f"it is dated in the future (our time is {case.as_of.isoformat()})"
+    elif check.at < case.as_of - timedelta(days=case.policy.individual_check_days):
+        yield "it is older than the organisation's policy allows; ask again"
+
+
+def _is_recipient(case: Case, identifier: str | None) -> bool:
+    return any(
+        as_read(key) == as_read(identifier)
+        or as_read(key.rpartition("|")[2]) == as_read(identifier)
+        for key in case.recipient.closure
+    )
+
+
+def faults_of_assertion(assertion: Asserted) -> tuple[str, ...]:
+    """Say what is missing in a reason that somebody stands for."""
+    faults = []
+    if not says_something(assertion.reason):
+        faults.append("it gives no reason")
+    if not is_named(assertion.by):
+        faults.append("it does not name who stands for it, with identifier, name and role")
+    return tuple(faults)
+
+
+def faults_of_practical_reason(reason: PracticalReason) -> tuple[str, ...]:
+    """Say what is missing in a reason not to follow a preference; the page asks for both limbs."""
+    faults = list(faults_of_assertion(Asserted(reason=reason.reason, by=reason.by)))
+    if reason.important_for_care is not True:
+        faults.append("it does not say that the message is important for care")
+    if reason.only_practical_way is not True:
+        faults.append("it does not say that this is the only practical way")
+    return tuple(faults)

@@ -25,7 +25,10 @@ class Approval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """Local times at which a platform delivers: weekdays (Monday is 0), from, and before when."""
+    """Local times at which a platform delivers: weekdays (Monday is 0), from, and before when.
+
+    An `end` of `time.max` is the end of the day.
+    """
 
     weekdays: frozenset[int]
     start: time
@@ -33,7 +36,9 @@ class Window:
 
     def contains(self, local: datetime) -> bool:
         """Tell whether a local time lies in the window."""
-        return local.weekday() in self.weekdays and self.start <= local.time() < self.end
+        at = local.time()
+        in_time = self.start <= at and (at < self.end or self.end == time.max)
+        return local.weekday() in self.weekdays and in_time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +84,10 @@ class Platform:
     def delivers_at(self, local: datetime) -> bool:
         """Tell whether it delivers at a local time."""
         return not self.windows or any(window.contains(local) for window in self.windows)
+
+    def is_approved(self, day: date) -> bool:
+        """Tell whether the organisation's approval covers a local day."""
+        return self.approval is not None and self.approval.covers(day)
 
     def reaches(self, channel: Channel) -> frozenset[Channel]:
         """Give every channel a message sent on `channel` can come out of.
@@ -129,6 +138,14 @@ class LocalPolicy:
     repeat_window_hours: float = 24.0
     link_hosts: frozenset[str] = frozenset({"nhs.uk"})
     lexicon: Lexicon = field(default_factory=Lexicon.empty, repr=False)
+
+    def platforms_for(self, channel: Channel, day: date) -> tuple[Platform, ...]:
+        """Give the platforms that are approved for a channel on a local day."""
+        return tuple(
+            platform
+            for platform in self.platforms.values()
+            if channel in platform.channels and platform.is_approved(day)
+        )
 
     def may_review(self, role: str | None, code: str) -> bool:
         """Tell whether a role may review a finding."""

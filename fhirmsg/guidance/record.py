@@ -228,7 +228,8 @@ class ConsentFacts:
     altered: a modifierExtension or implicitRules whose meaning is not known.
     part: which part of the resource says it, for an objection held outside Consent.
     identifiers: business identifiers, as `system|value`.
-    signed: Consent.dateTime; None when it is absent or has no time.
+    signed: Consent.dateTime; one without a time counts from the start of its local day, None when
+      it is absent or cannot be read.
     grantors: ODS codes of those who granted it; an organisation that could not be resolved is
       left out, since it counts as ours.
     ended: why a role was ended, by the latest status reason.

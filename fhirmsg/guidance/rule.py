@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Any
@@ -59,7 +59,7 @@ class Card:
 
     code: stable name. section: heading of the guidance page, or "Scope" or "The person and the
     record" for what comes before it. states: the rule in one sentence. effect, in_emergency:
-    what a breach does; the emergency effect is None where the case cannot arise.
+    what a breach does; an effect is None where the case cannot arise.
     lifted_by: what brings it down to a warning; empty with two refusals means final.
     ask: roles to ask when the breach itself names none.
     """
@@ -67,7 +67,7 @@ class Card:
     code: str
     section: str
     states: str
-    effect: Effect
+    effect: Effect | None
     in_emergency: Effect | None
     lifted_by: tuple[Lift, ...] = ()
     ask: tuple[Role, ...] = ()
@@ -82,15 +82,19 @@ class Card:
         )
 
 
-Check = Callable[["Case"], Iterator[Breach]]
+Check = Callable[["Case"], Iterable[Breach]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A card and the function that looks for breaches of it."""
+    """A card and the function that looks for breaches of it.
+
+    `proxies_only`: there can be a breach only where the message goes to a proxy.
+    """
 
     card: Card
     check: Check
+    proxies_only: bool = False
 
 
 def rule(
@@ -98,10 +102,11 @@ def rule(
     code: str,
     section: str,
     states: str,
-    effect: Effect,
+    effect: Effect | None,
     in_emergency: Effect | None,
     lifted_by: tuple[Lift, ...] = (),
     ask: tuple[Role, ...] = (),
+    proxies_only: bool = False,
 ) -> Callable[[Check], Rule]:
     """Put a function under a card."""
     card = Card(
@@ -113,7 +118,7 @@ def rule(
         lifted_by=lifted_by,
         ask=ask,
     )
-    return lambda check: Rule(card=card, check=check)
+    return lambda check: Rule(card=card, check=check, proxies_only=proxies_only)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ def as_json() -> list[dict[str, Any]]:
             "code": card.code,
             "section": card.section,
             "states": card.states,
-            "effect": card.effect.word,
+            "effect": _word(card.effect) or None,
             "in_emergency": _word(card.in_emergency) or None,
             "lifted_by": [str(lift) for lift in card.lifted_by],
             "final": card.is_final,
@@ -49,7 +49,7 @@ def _row_of(card: Card) -> str:
         [
             f"`{card.code}`",
             card.states,
-            card.effect.word,
+            _word(card.effect),
             _word(card.in_emergency),
             lifts or ("nothing: final" if card.is_final else ""),
         ]

@@ -89,6 +89,11 @@ class _Messages:
             raise _forbidden("The client may not speak for this person or role.")
         if asked.evidence.override is not None and ApiScope.OVERRIDE not in client.scopes:
             raise _forbidden("The client may not bring overrides: it lacks the scope override.")
+        if asked.evidence.emergency is not None and ApiScope.EMERGENCY not in client.scopes:
+            raise _forbidden(
+                "The client may not declare emergencies: it lacks the scope emergency. If safety "
+                "cannot wait, reach the person in another way now."
+            )
         return parsed
 
     def read(self, id: str) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flask.testing import FlaskClient
@@ -19,6 +19,7 @@ from fhirmsg.web.health import Readiness
 from tests import builders
 
 KEY, READER_KEY = "fm_key-of-a-sender", "fm_key-of-a-reader"
+OVERRIDER_KEY, DECLARER_KEY = "fm_key-of-an-overrider", "fm_key-of-a-declarer"
 POLICY = builders.a_policy()
 PLATFORM = next(iter(POLICY.platforms))
 
@@ -95,12 +96,24 @@ class Face:
             scopes=frozenset({ApiScope.READ}),
             organisations=frozenset({"B67890"}),
         )
+        overrider, declarer = (
+            replace(
+                sender,
+                id=str(scope),
+                key_sha256=(digest_of(key),),
+                scopes=sender.scopes | {scope},
+            )
+            for key, scope in (
+                (OVERRIDER_KEY, ApiScope.OVERRIDE),
+                (DECLARER_KEY, ApiScope.EMERGENCY),
+            )
+        )
         self.app = create_web(
             WebServices(
                 messenger=self.messenger,
                 history=self.history,
                 policies={"A12345": POLICY},
-                clients=ClientBook([sender, reader]),
+                clients=ClientBook([sender, reader, overrider, declarer]),
                 readiness=lambda: self.readiness,
                 fhir_base_url="https://ehr.example/fhir",
             )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from fhirmsg.guidance.rule import Rule
 from fhirmsg.guidance.rules import (
+    confidential,
+    emergencies,
     objections,
     people,
     platforms,
@@ -12,6 +14,7 @@ from fhirmsg.guidance.rules import (
     recording,
     scope,
     sensitive_services,
+    suspicious,
 )
 
 # Raised when what a rule says or does changes; it stands in every decision receipt.
@@ -25,7 +28,10 @@ RULES: tuple[Rule, ...] = (
     *sensitive_services.RULES,
     *preferences.RULES,
     *objections.RULES,
+    *confidential.RULES,
+    *suspicious.RULES,
     *platforms.RULES,
+    *emergencies.RULES,
 )
 
 # Headings of the guidance page, as printed and in its order, after the two that precede it.
@@ -39,5 +45,8 @@ HEADINGS = (
     objections.SECTION,
     "Overriding objections",
     "Objections relating to serious harm",
+    confidential.SECTION,
+    suspicious.SECTION,
     platforms.SECTION,
+    emergencies.SECTION,
 )

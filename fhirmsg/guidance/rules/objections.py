@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 from fhirmsg.guidance.case import Case
-from fhirmsg.guidance.consents import Denied, Reading, Says
-from fhirmsg.guidance.evidence import override_faults
+from fhirmsg.guidance.consents import (
+    Denied,
+    Kind,
+    Reading,
+    Says,
+    belongs_elsewhere,
+    permits_later,
+    would_deny,
+)
+from fhirmsg.guidance.evidence import evidence_faults, override_faults
+from fhirmsg.guidance.record import ConsentFacts
 from fhirmsg.guidance.rule import Breach, Effect, Lift, rule
-from fhirmsg.guidance.terms import Role
+from fhirmsg.guidance.terms import Match, Period, Role
 
 SECTION = "Objections to receiving messages"
+# An objection that has ended is spoken of for this long, so that staff can ask again.
+_SHOWN_FOR = timedelta(days=366)
 _ASK = (Role.DPO, Role.CALDICOTT_GUARDIAN, Role.IG_TEAM, Role.SENIOR)
 
 
@@ -118,6 +130,24 @@ def every_objection_is_plain(case: Case) -> Iterator[Breach]:
 
 
 @rule(
+    code="objection.no-reason",
+    section=SECTION,
+    states="The reason for an objection is recorded, so that it can be understood.",
+    effect=Effect.NOTE,
+    in_emergency=Effect.NOTE,
+    ask=_ASK,
+)
+def reason_is_recorded(case: Case) -> Iterator[Breach]:
+    for reading in case.readings_that(Says.ACTIVE):
+        if not reading.consent.reason_recorded:
+            yield _by(
+                reading,
+                "The objection has no reason recorded. Have a discreet conversation with the "
+                "patient; an override needs one.",
+            )
+
+
+@rule(
     code="objection.other-organisation",
     section=SECTION,
     states="Objections made to other organisations alone are shown.",
@@ -128,6 +158,117 @@ def every_objection_is_plain(case: Case) -> Iterator[Breach]:
 def objections_to_others_are_shown(case: Case) -> Iterator[Breach]:
     for reading in case.readings_that(Says.OTHER_ORGANISATION):
         yield _by(reading, "There is an objection on the record that was made to others only.")
+
+
+@rule(
+    code="objection.by-proxy",
+    section=SECTION,
+    states="Objections that a related person entered for the patient are shown as such.",
+    effect=Effect.NOTE,
+    in_emergency=Effect.NOTE,
+    ask=(Role.CALDICOTT_GUARDIAN,),
+)
+def objections_by_others_are_shown(case: Case) -> Iterator[Breach]:
+    for reading in case.readings_that(Says.ACTIVE, Says.SAFETY):
+        if reading.consent.performer_related:
+            yield _by(
+                reading,
+                "The objection was entered by a related person. It is honoured; find out whether "
+                "it is the patient's own wish.",
+            )
+
+
+@rule(
+    code="objection.conflict",
+    section=SECTION,
+    states="A later permission for the same messages is shown beside the objection.",
+    effect=Effect.NOTE,
+    in_emergency=Effect.NOTE,
+    ask=_ASK,
+)
+def later_permissions_are_shown(case: Case) -> Iterator[Breach]:
+    for reading in case.readings_that(Says.ACTIVE):
+        for consent, kinds in case.bearing_on_recipient:
+            if permits_later(consent, kinds, reading, case.queries_to_recipient):
+                yield Breach(
+                    sentence="A permission for these messages was recorded after the objection. "
+                    "The objection still counts; ask the patient which one is meant.",
+                    evidence=(reading.consent.version, consent.version),
+                )
+
+
+@rule(
+    code="objection.expired",
+    section=SECTION,
+    states="Objections that ended within the last twelve months are shown.",
+    effect=Effect.NOTE,
+    in_emergency=Effect.NOTE,
+    ask=_ASK,
+)
+def ended_objections_are_shown(case: Case) -> Iterator[Breach]:
+    for consent, kinds in case.bearing_on_recipient:
+        period = _period(consent)
+        end = None if period is None else period.end
+        lately = end is not None and case.as_of - _SHOWN_FOR <= end < case.as_of
+        if lately and end is not None and _bore_on_this(case, consent, kinds, end):
+            yield Breach(
+                sentence="An objection to such messages ended within the last twelve months. "
+                "Ask whether it is to be renewed.",
+                evidence=(consent.version,),
+            )
+
+
+@rule(
+    code="objection.future",
+    section=SECTION,
+    states="Objections that begin later are shown.",
+    effect=Effect.NOTE,
+    in_emergency=Effect.NOTE,
+    ask=_ASK,
+)
+def coming_objections_are_shown(case: Case) -> Iterator[Breach]:
+    for consent, kinds in case.bearing_on_recipient:
+        period = _period(consent)
+        start = None if period is None else period.start
+        if start is not None and start > case.as_of and _bore_on_this(case, consent, kinds, start):
+            yield Breach(
+                sentence="An objection to such messages begins later.",
+                evidence=(consent.version,),
+            )
+
+
+def _period(consent: ConsentFacts) -> Period | None:
+    return consent.root.period if consent.root is not None else None
+
+
+def _bore_on_this(case: Case, consent: ConsentFacts, kinds: frozenset[Kind], at: datetime) -> bool:
+    """Tell whether an objection out of force now covers such messages at its own time."""
+    period = _period(consent)
+    return (
+        period is not None
+        and period.contains(case.as_of, denial=True) is Match.NO
+        and would_deny(consent, kinds, case.queries_to_recipient, at)
+        and not belongs_elsewhere(consent, case.organisations)
+    )
+
+
+@rule(
+    code="objection.patient-on-proxy",
+    section=SECTION,
+    states="The patient's objections to a channel are shown when a proxy is written to on it.",
+    proxies_only=True,
+    effect=Effect.WARN,
+    in_emergency=Effect.NOTE,
+    ask=_ASK,
+)
+def patients_objections_are_shown_for_proxies(case: Case) -> Iterator[Breach]:
+    for reading in case.not_binding_the_proxy:
+        if reading.says is not Says.OTHER_ORGANISATION:
+            yield _by(
+                reading,
+                f"The patient objects to {reading.channel}. That is about the patient's own "
+                "telephone or address; the message goes to the proxy's.",
+            )
 
 
 @rule(
@@ -144,12 +285,32 @@ def override_is_valid(case: Case) -> Iterator[Breach]:
         yield Breach(sentence=f"The override does not count: {'; '.join(faults)}.")
 
 
+@rule(
+    code="evidence.invalid",
+    section="Overriding objections",
+    states="Every other piece of evidence that is given is complete and bound to this message.",
+    effect=Effect.NOTE,
+    in_emergency=Effect.NOTE,
+    ask=_ASK,
+)
+def evidence_is_valid(case: Case) -> Iterator[Breach]:
+    for name, faults in evidence_faults(case):
+        yield Breach(sentence=f"The {name} does not count: {'; '.join(faults)}.")
+
+
 RULES = (
     no_objection_is_in_force,
     no_objection_is_pending,
     every_objection_is_plain,
+    reason_is_recorded,
     objections_to_others_are_shown,
+    objections_by_others_are_shown,
+    later_permissions_are_shown,
+    ended_objections_are_shown,
+    coming_objections_are_shown,
+    patients_objections_are_shown_for_proxies,
     override_is_valid,
+    evidence_is_valid,
     no_channel_endangers_the_patient,
     safety_restriction_is_the_patients_own,
 )

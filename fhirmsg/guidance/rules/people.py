@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.consents import Kind, is_altered
 from fhirmsg.guidance.record import ConsentFacts, ConsentStatus, RecipientKind
 from fhirmsg.guidance.rule import Breach, Effect, Lift, rule
-from fhirmsg.guidance.terms import Role
+from fhirmsg.guidance.terms import Occasion, Role
 
 SECTION = "The person and the record"
 
@@ -110,6 +111,25 @@ def record_is_not_restricted(case: Case) -> Iterator[Breach]:
 
 
 @rule(
+    code="person.left",
+    section=SECTION,
+    states="The patient has not left registration.",
+    effect=Effect.HOLD,
+    in_emergency=Effect.WARN,
+    lifted_by=(Lift.REVIEW,),
+    ask=(Role.RECORDS, Role.SENIOR),
+)
+def patient_has_not_left(case: Case) -> Iterator[Breach]:
+    patient = case.record.patient
+    if patient.left is not None:
+        yield Breach(
+            sentence=f"The patient has left registration (exit code {patient.left}), so the "
+            "contact details may be out of date.",
+            evidence=(patient.version,),
+        )
+
+
+@rule(
     code="read.incomplete",
     section=SECTION,
     states="The record was read whole, just now, and all of it was understood.",
@@ -132,14 +152,48 @@ def record_was_read_whole(case: Case) -> Iterator[Breach]:
             )
 
 
+@rule(
+    code="read.blind",
+    section=SECTION,
+    states="Nothing suggests that Consents are hidden from this service.",
+    effect=Effect.HOLD,
+    in_emergency=Effect.HOLD,
+    lifted_by=(Lift.ACKNOWLEDGEMENT,),
+    ask=(Role.SYSTEM,),
+)
+def no_consents_are_hidden(case: Case) -> Iterator[Breach]:
+    for sign in case.record.blind:
+        yield Breach(
+            sentence=sign.sentence, evidence=() if sign.evidence is None else (sign.evidence,)
+        )
+
+
+@rule(
+    code="read.proxy-unknown",
+    section=SECTION,
+    states="The proxy's own record can be found, so that their own objections are seen.",
+    proxies_only=True,
+    effect=Effect.WARN,
+    in_emergency=Effect.NOTE,
+    ask=(Role.RECORDS,),
+)
+def proxys_own_record_can_be_found(case: Case) -> Iterator[Breach]:
+    related = case.recipient.related
+    if related is not None and not related.identified:
+        yield Breach(
+            sentence="The related person carries no NHS number, so objections of their own could "
+            "not be looked up.",
+            evidence=(related.version,),
+        )
+
+
 _NO_BAR = frozenset({Kind.GRANT, Kind.OTHER})
 _MAY_OBJECT = frozenset({Kind.OBJECTION, Kind.UNCLEAR})
 
 
 def _consents_that_bear(case: Case) -> Iterator[ConsentFacts]:
     gone = (ConsentStatus.INACTIVE, ConsentStatus.REJECTED)
-    for consent in case.consents_with_linked:
-        kinds = case.kinds[consent.key]
+    for consent, kinds in case.classified:
         if consent.status not in gone and not kinds <= _NO_BAR:
             yield consent
     for consent, kinds in case.own_kinds if case.to_proxy else ():
@@ -163,12 +217,71 @@ def message_is_still_wanted(case: Case) -> Iterator[Breach]:
         )
 
 
+# Words for which an occasion that will not take place makes a message wrong.
+_ANNOUNCING = frozenset({Occasion.REMINDER, Occasion.INVITATION})
+
+
+@rule(
+    code="about.cancelled",
+    section=SECTION,
+    states="What a reminder or invitation is about is still going to take place.",
+    effect=Effect.REFUSE,
+    in_emergency=Effect.WARN,
+    lifted_by=(Lift.REVIEW,),
+    ask=(Role.SENIOR,),
+)
+def occasion_is_still_to_come(case: Case) -> Iterator[Breach]:
+    if case.request.occasion not in _ANNOUNCING:
+        return
+    for about in case.record.about:
+        past = about.starts is not None and about.starts < case.as_of
+        if about.off is not None or past:
+            yield Breach(
+                sentence=f"The message is a {case.request.occasion}, and what it is about "
+                + (f"is {about.off}." if about.off is not None else "is in the past."),
+                evidence=(about.version,),
+            )
+
+
+@rule(
+    code="request.repeated",
+    section=SECTION,
+    states="The same words were not sent to the same person a short while ago.",
+    effect=Effect.HOLD,
+    in_emergency=Effect.WARN,
+    lifted_by=(Lift.REVIEW,),
+    ask=(Role.SENIOR, Role.SYSTEM),
+)
+def message_is_not_a_repeat(case: Case) -> Iterator[Breach]:
+    if not case.record.earlier or case.content_digest is None:
+        return
+    since = case.as_of - timedelta(hours=case.policy.repeat_window_hours)
+    for earlier in case.record.earlier:
+        if (
+            earlier.left
+            and earlier.content_digest == case.content_digest
+            and earlier.message_id != case.message_id
+            and earlier.recipient in case.recipient.keys
+            and earlier.at >= since
+        ):
+            yield Breach(
+                sentence="The same words went to the same person a short while ago, or may have, "
+                "under another message id.",
+                evidence=(earlier.version,),
+            )
+
+
 RULES = (
     everything_is_about_the_same_patient,
     patient_is_living,
     record_is_not_replaced,
     record_is_active,
     record_is_not_restricted,
+    patient_has_not_left,
     record_was_read_whole,
+    no_consents_are_hidden,
+    occasion_is_still_to_come,
     message_is_still_wanted,
+    message_is_not_a_repeat,
+    proxys_own_record_can_be_found,
 )

@@ -9,6 +9,7 @@ from fhirmsg.guidance.rule import Breach, Effect, rule
 from fhirmsg.guidance.terms import Role
 
 SECTION = "Using acceptable apps, services, platforms and devices"
+_ASK = (Role.DPO, Role.IG_TEAM, Role.SENIOR)
 
 
 @rule(
@@ -17,7 +18,7 @@ SECTION = "Using acceptable apps, services, platforms and devices"
     states="The organisation has approved this platform, for this channel, at this time.",
     effect=Effect.REFUSE,
     in_emergency=Effect.WARN,
-    ask=(Role.DPO, Role.IG_TEAM, Role.SENIOR),
+    ask=_ASK,
 )
 def platform_is_approved(case: Case) -> Iterator[Breach]:
     platform = case.platform
@@ -33,4 +34,40 @@ def platform_is_approved(case: Case) -> Iterator[Breach]:
         yield Breach(sentence=f"{platform.name} is not approved for {case.request.channel}.")
 
 
-RULES = (platform_is_approved,)
+@rule(
+    code="platform.device",
+    section=SECTION,
+    states="The organisation allows the sort of device it is sent from.",
+    effect=Effect.REFUSE,
+    in_emergency=Effect.WARN,
+    ask=_ASK,
+)
+def device_is_allowed(case: Case) -> Iterator[Breach]:
+    if case.request.device not in case.policy.devices:
+        yield Breach(
+            sentence=f"The organisation's policy does not allow a {case.request.device} device."
+        )
+
+
+@rule(
+    code="platform.data-class",
+    section=SECTION,
+    states="The organisation's policy lets this sort of content go by this channel.",
+    effect=Effect.REFUSE,
+    in_emergency=Effect.WARN,
+    ask=_ASK,
+)
+def content_may_go_this_way(case: Case) -> Iterator[Breach]:
+    forbidden = case.policy.forbidden
+    if not forbidden:
+        return
+    purpose = case.request.purpose
+    for channel in (case.request.channel, *sorted(case.platform.fallbacks)):
+        if (purpose, channel) in forbidden:
+            yield Breach(
+                sentence=f"The organisation's policy forbids messages of the purpose {purpose} "
+                f"by {channel}."
+            )
+
+
+RULES = (platform_is_approved, device_is_allowed, content_may_go_this_way)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fhirmsg.guidance.case import Case
+from fhirmsg.guidance.evidence import faults_of_check
 from fhirmsg.guidance.rule import Breach, Effect, Lift, rule
 from fhirmsg.guidance.terms import Declared, Role
 
@@ -15,6 +16,7 @@ SECTION = "Services individuals may feel sensitive about"
     code="sensitive.proxy",
     section=SECTION,
     states="A proxy hears of a sensitive service only after the individual was asked.",
+    proxies_only=True,
     effect=Effect.HOLD,
     in_emergency=Effect.HOLD,
     lifted_by=(Lift.INDIVIDUAL_CHECK, Lift.REVIEW, Lift.ACKNOWLEDGEMENT),
@@ -38,4 +40,41 @@ def individual_was_asked(case: Case) -> Iterator[Breach]:
     )
 
 
-RULES = (individual_was_asked,)
+@rule(
+    code="sensitive.declined",
+    section=SECTION,
+    states="The individual did not say no when asked whether the proxy may hear of this.",
+    proxies_only=True,
+    effect=Effect.REFUSE,
+    in_emergency=Effect.REFUSE,
+    ask=(Role.CALDICOTT_GUARDIAN,),
+)
+def individual_did_not_decline(case: Case) -> Iterator[Breach]:
+    check = case.request.evidence.individual_check if case.to_proxy else None
+    if check is not None and check.answer is Declared.NO and not faults_of_check(case, check):
+        yield Breach(
+            sentence="The individual was asked whether this proxy may hear of this service, and "
+            "said no."
+        )
+
+
+@rule(
+    code="sensitive.shared",
+    section=SECTION,
+    states="A message about a sensitive service does not go to a contact point that is shared.",
+    effect=Effect.HOLD,
+    in_emergency=Effect.WARN,
+    lifted_by=(Lift.REVIEW,),
+    ask=(Role.CALDICOTT_GUARDIAN,),
+)
+def sensitive_message_arrives_alone(case: Case) -> Iterator[Breach]:
+    if case.to_proxy or not case.service_is_known_sensitive or not case.reach.others_there:
+        return
+    yield Breach(
+        sentence="The service is one the patient may feel sensitive about, and somebody else is "
+        "recorded at the same contact point.",
+        evidence=tuple(each.version for each in case.reach.others_there),
+    )
+
+
+RULES = (individual_was_asked, individual_did_not_decline, sensitive_message_arrives_alone)

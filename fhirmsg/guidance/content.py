@@ -1,0 +1,115 @@
+"""What the words of a message give away, and whether the way it goes is a secure one.
+
+Source: "Minimising confidential information in messages". Declared is never enough by itself,
+and neither is a checker that found nothing: the stricter of the two counts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fhirmsg.guidance.derived import derived
+from fhirmsg.guidance.policy import Platform
+from fhirmsg.guidance.terms import Channel, Declared
+from fhirmsg.guidance.wording import (
+    MessageText,
+    Observation,
+    Place,
+    Topic,
+    WordingSettings,
+    inspect,
+    safer_wording,
+)
+
+if TYPE_CHECKING:
+    from fhirmsg.guidance.case import Case
+
+
+class ContentSeen:
+    """The content of a case, looked through once."""
+
+    def __init__(self, case: Case) -> None:
+        """Look at this case."""
+        self._case = case
+
+    @derived
+    def settings(self) -> WordingSettings:
+        """What the organisation settled about its messages."""
+        policy, platform = self._case.policy, self._case.platform
+        return WordingSettings(
+            organisation_names=(policy.name, *platform.sender_names),
+            link_hosts=policy.link_hosts,
+        )
+
+    @derived
+    def observations(self) -> tuple[Observation, ...]:
+        """Everything the checker saw."""
+        request = self._case.request
+        text = MessageText(
+            body=request.content.body, subject=request.content.subject, channel=request.channel
+        )
+        known = self._case.record.patient.known
+        return inspect(text, known, self._case.policy.lexicon, self.settings)
+
+    def about(self, *topics: Topic) -> tuple[Observation, ...]:
+        """Give what was seen on these parts of the guidance."""
+        return tuple(each for each in self.observations if each.topic in topics)
+
+    @derived
+    def confidential(self) -> tuple[Observation, ...]:
+        """What looks confidential, wherever it stands."""
+        return self.about(Topic.CONFIDENTIAL)
+
+    @property
+    def may_be_confidential(self) -> bool:
+        """Whether the sender or the checker leaves any doubt that the content is plain."""
+        return self._case.request.confidential is not Declared.NO or bool(self.confidential)
+
+    @property
+    def goes_securely(self) -> bool:
+        """Whether every way the content can take asks the reader to log in, and is approved."""
+        return _is_secure(self._case, self._case.platform)
+
+    @property
+    def shows_on_locked_screen(self) -> tuple[Observation, ...]:
+        """What looks confidential in the part that a locked screen may show."""
+        if not self._case.platform.lock_screen:
+            return ()
+        return tuple(each for each in self.confidential if each.place is Place.PREVIEW)
+
+    @derived
+    def secure_way(self) -> tuple[str, Channel] | None:
+        """A secure platform that is open to this recipient, and its channel; None without one."""
+        case = self._case
+        for name, platform in sorted(case.policy.platforms.items()):
+            if not _is_secure(case, platform) or not platform.is_approved(case.day):
+                continue
+            for channel in sorted(platform.channels):
+                if case.reach.is_there(channel) and not any(
+                    case.objects_to(reached) for reached in platform.reaches(channel)
+                ):
+                    return name, channel
+        return None
+
+    def safer(self) -> str | None:
+        """Give a neutral wording that is ready to send, None where there is none."""
+        way = self.secure_way
+        portal = "the NHS App" if way is not None and way[1] is Channel.NHS_APP else None
+        policy = self._case.policy
+        return safer_wording(
+            self._case.request.purpose, policy.lexicon, self.settings, portal=portal
+        )
+
+
+def _is_secure(case: Case, platform: Platform) -> bool:
+    """Tell whether a platform and all it falls back to are secure.
+
+    A notice on another channel carries no content, so what a platform notifies by is no matter.
+    """
+    platforms = case.policy.platforms
+    return platform.is_secure and all(
+        each.platform is not None
+        and each.platform in platforms
+        and platforms[each.platform].is_secure
+        for each in platform.falls_back
+    )

@@ -1,0 +1,83 @@
+"""Statements by people: who is named, and whether an emergency is declared completely.
+
+Merit is never judged here: that is for the people who sign. Blank text is no text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from fhirmsg.guidance.readable import as_read, says_something
+from fhirmsg.guidance.request import Emergency, SendRequest
+from fhirmsg.guidance.terms import Person
+
+# Clocks of the caller and of this host may differ by this much.
+CLOCK_TOLERANCE = timedelta(seconds=120)
+# After this long a declaration says nothing about now.
+LONGEST_DECLARATION = timedelta(minutes=60)
+
+
+def is_named(person: Person | None) -> bool:
+    """Tell whether a person has an identifier, a name and a role, none of them blank."""
+    return person is not None and all(
+        map(says_something, (person.identifier, person.name, person.role))
+    )
+
+
+def is_same_person(one: Person | None, other: Person | None) -> bool:
+    """Tell whether two statements are by one person, going by the identifier as it is read."""
+    return (
+        one is not None
+        and other is not None
+        and says_something(one.identifier)
+        and as_read(one.identifier) == as_read(other.identifier)
+    )
+
+
+def emergency_faults(request: SendRequest, as_of: datetime) -> tuple[str, ...]:
+    """Say what is wrong with the declaration of an emergency; empty when it is complete or absent.
+
+    Source: "Emergencies". The page asks for a discussion with a senior person or an advice
+    service where one can be had, and lets the sender decide alone where not.
+    """
+    declaration = request.evidence.emergency
+    if declaration is None:
+        return ()
+    return (
+        *_faults_of_declarer(declaration, request),
+        *_faults_of_statement(declaration),
+        *_faults_of_time(declaration, as_of),
+    )
+
+
+def _faults_of_declarer(declaration: Emergency, request: SendRequest) -> Iterator[str]:
+    if not is_named(declaration.declared_by):
+        yield "it does not name who declares it, with identifier, name and role"
+    elif not is_same_person(declaration.declared_by, request.requester):
+        yield "it is declared by another person than the one who asks for the message"
+
+
+def _faults_of_statement(declaration: Emergency) -> Iterator[str]:
+    if not says_something(declaration.reason):
+        yield "it gives no reason"
+    if declaration.protects is None:
+        yield "it does not say whom the message is to protect"
+    consulted = declaration.consulted
+    if consulted is None:
+        if not says_something(declaration.none_available_reason):
+            yield (
+                "it says neither who was consulted (name and role) nor why nobody could be asked"
+            )
+    elif not (says_something(consulted.name) and says_something(consulted.role)):
+        yield "it does not give the name and role of the person who was consulted"
+
+
+def _faults_of_time(declaration: Emergency, as_of: datetime) -> Iterator[str]:
+    declared, ours = declaration.declared_at, as_of.isoformat()
+    if declared is None:
+        yield "it does not say when it was declared"
+    elif declared > as_of + CLOCK_TOLERANCE:
+        yield f"it is declared for a time that has not come (our time is {ours})"
+    elif declared < as_of - LONGEST_DECLARATION - CLOCK_TOLERANCE:
+        yield f"it was declared more than an hour ago (our time is {ours}); declare it anew"

@@ -1,0 +1,176 @@
+"""What brings a finding down to a warning: one function for each kind of evidence.
+
+Evidence is looked at for completeness and binding, never for merit. Everything is bound: to the
+message by its id and digest, to what was seen by the versions cited, to a person by name and role.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from fhirmsg.guidance.case import Case
+from fhirmsg.guidance.declarations import is_named
+from fhirmsg.guidance.evidence import (
+    faults_of_assertion,
+    faults_of_check,
+    faults_of_practical_reason,
+    faults_of_review,
+    override_faults,
+)
+from fhirmsg.guidance.readable import says_something
+from fhirmsg.guidance.request import Acknowledgement, Review
+from fhirmsg.guidance.rule import Breach, Card, Effect, Finding, Lift, Lifted
+from fhirmsg.guidance.terms import Declared, Person, ResourceVersion
+
+# Findings about a grant that a review on the Consent itself can lift for more than one message.
+STANDING = frozenset(
+    {"proxy.scope", "proxy.other-organisation", "proxy.age-review", "proxy.unlisted-basis"}
+)
+
+
+def lifted(case: Case, card: Card, breach: Breach) -> Lifted | None:
+    """Give what lifts a breach and who stands for it, None when nothing does."""
+    for lift in card.lifted_by:
+        who = _LIFTS[lift](case, card, breach)
+        if who is not None:
+            return Lifted(by=lift, who=who)
+    return None
+
+
+def _who(person: Person | None) -> str:
+    return (person and person.identifier) or ""
+
+
+def _override(case: Case, card: Card, breach: Breach) -> str | None:
+    override = case.request.evidence.override
+    if override is None or override_faults(case):
+        return None
+    return _who(override.approver)
+
+
+def _review(case: Case, card: Card, breach: Breach) -> str | None:
+    for review in case.request.evidence.reviews:
+        if (
+            review.code == card.code
+            and not faults_of_review(case, review)
+            and cites(review, breach.evidence)
+        ):
+            return _who(review.reviewer)
+    return _standing_review(case, card, breach) if card.code in STANDING else None
+
+
+def cites(review: Review, versions: tuple[ResourceVersion, ...]) -> bool:
+    """Tell whether a review cites every version that a finding rests on, as it is now."""
+    cited = {(each.reference, each.version_id) for each in review.resources}
+    return all((each.reference, each.version_id) in cited for each in versions)
+
+
+def _standing_review(case: Case, card: Card, breach: Breach) -> str | None:
+    grant = case.grant
+    if grant is None or grant.consent.version not in breach.evidence:
+        return None
+    for review in grant.consent.standing_reviews:
+        if (
+            review.code == card.code
+            and not review.void
+            and review.at is not None
+            and review.at <= case.day
+            and (review.until is None or case.day <= review.until)
+            and says_something(review.by)
+            and case.policy.may_review(review.role, card.code)
+        ):
+            return review.by
+    return None
+
+
+def _individual_check(case: Case, card: Card, breach: Breach) -> str | None:
+    check = case.request.evidence.individual_check
+    if check is None or check.answer is not Declared.YES or faults_of_check(case, check):
+        return None
+    return _who(check.by)
+
+
+def _necessity(case: Case, card: Card, breach: Breach) -> str | None:
+    necessity = case.request.evidence.necessity
+    if necessity is None or faults_of_assertion(necessity):
+        return None
+    return _who(necessity.by)
+
+
+def _practical_reason(case: Case, card: Card, breach: Breach) -> str | None:
+    reason = case.request.evidence.practical_reason
+    if reason is None or faults_of_practical_reason(reason):
+        return None
+    return _who(reason.by)
+
+
+def _accessible_alternative(case: Case, card: Card, breach: Breach) -> str | None:
+    alternative = case.request.evidence.accessible_alternative
+    if alternative is None or faults_of_assertion(alternative):
+        return None
+    return _who(alternative.by)
+
+
+def _acknowledgement(case: Case, card: Card, breach: Breach) -> str | None:
+    """Look whether the declarer of an emergency has seen this very finding.
+
+    Nobody can acknowledge for a proxy what could not be read of the patient's record.
+    """
+    if not case.emergency or (card.code == "read.incomplete" and case.to_proxy):
+        return None
+    for each in case.request.evidence.acknowledged:
+        if each.code == card.code and _covers(each, card, breach):
+            return _who(case.request.requester)
+    return None
+
+
+def _covers(given: Acknowledgement, card: Card, breach: Breach) -> bool:
+    if card.code == "person.restricted" and not is_named(given.confirmed_by):
+        return False
+    if card.code.startswith("objection.") or given.reference or given.version_id:
+        # What was seen has to be named; the same objection changed since was not seen.
+        return says_something(given.version_id) and any(
+            (each.reference, each.version_id) == (given.reference, given.version_id)
+            for each in breach.evidence
+        )
+    return True
+
+
+def of_no_use(case: Case, findings: Iterable[Finding]) -> Iterator[str]:
+    """Say which complete reviews and acknowledgements have nothing to lift, or another version."""
+    evidence = case.request.evidence
+    raised: dict[str, Finding] = {}
+    for finding in findings:
+        if finding.normally > Effect.WARN and (finding.code not in raised or not finding.lifted):
+            raised[finding.code] = finding
+    for review in evidence.reviews:
+        if not faults_of_review(case, review):
+            yield from _of_no_use("review", review.code, Lift.REVIEW, raised)
+    for seen in evidence.acknowledged if case.emergency else ():
+        yield from _of_no_use("acknowledgement", seen.code, Lift.ACKNOWLEDGEMENT, raised)
+
+
+def _of_no_use(
+    what: str, code: str | None, lift: Lift, raised: Mapping[str, Finding]
+) -> Iterator[str]:
+    finding = raised.get(code or "")
+    if finding is None:
+        yield f"A {what} is of no use: it names no finding of this message that stops it."
+    elif lift not in finding.lifted_by:
+        yield f"A {what} of {finding.code} is of no use: it does not lift that."
+    elif finding.lifted is None and finding.effect > Effect.WARN:
+        yield (
+            f"A {what} of {finding.code} is of no use: what it says, or the versions it names, "
+            "are not what the finding asks for now."
+        )
+
+
+_LIFTS: dict[Lift, Callable[[Case, Card, Breach], str | None]] = {
+    Lift.OVERRIDE: _override,
+    Lift.REVIEW: _review,
+    Lift.INDIVIDUAL_CHECK: _individual_check,
+    Lift.NECESSITY: _necessity,
+    Lift.PRACTICAL_REASON: _practical_reason,
+    Lift.ACCESSIBLE_ALTERNATIVE: _accessible_alternative,
+    Lift.ACKNOWLEDGEMENT: _acknowledgement,
+}

@@ -1,0 +1,171 @@
+"""Where a message would arrive: the recipient's contact points, and who else is there.
+
+Sources: "Objections relating to serious harm" (a contact detail that is dangerous is not used by
+anybody, for anything), "Contact preferences", and FHIR R4 ContactPoint.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fhirmsg.guidance import contact
+from fhirmsg.guidance.consents import denies_person
+from fhirmsg.guidance.derived import derived
+from fhirmsg.guidance.record import (
+    ConsentStatus,
+    ContactPoint,
+    Neighbour,
+    RecipientKind,
+)
+from fhirmsg.guidance.rule import Effect
+from fhirmsg.guidance.terms import Channel, Match
+
+if TYPE_CHECKING:
+    from fhirmsg.guidance.case import Case
+
+
+_NOTHING: frozenset[str] = frozenset()
+
+
+class Reach:
+    """The contact points of a case, worked out once each. Values never leave it in words."""
+
+    def __init__(self, case: Case) -> None:
+        """Look at this case."""
+        self._case = case
+
+    @derived
+    def points(self) -> tuple[ContactPoint, ...]:
+        """All contact points of the recipient's own."""
+        recipient = self._case.recipient
+        if recipient.kind is RecipientKind.PATIENT:
+            return self._case.record.patient.contact_points
+        if recipient.related is None:
+            return ()
+        own = recipient.own_patient
+        if not recipient.related.contact_points and own is not None:
+            return own.contact_points
+        return recipient.related.contact_points
+
+    @derived
+    def usable(self) -> tuple[ContactPoint, ...]:
+        """Those that can carry the channel now, the first to be used first."""
+        return contact.usable(self.points, self._case.request.channel, self._case.as_of)
+
+    @property
+    def brought(self) -> ContactPoint | None:
+        """The contact point that came with the request, if it counts: beside an emergency."""
+        case = self._case
+        if case.request.contact_point is None or not case.emergency:
+            return None
+        return case.record.brought or ContactPoint()
+
+    @derived
+    def point(self) -> ContactPoint | None:
+        """The contact point that is used, None when none may be."""
+        brought = self.brought
+        among = self.usable if brought is None else (brought,)
+        channel, now = self._case.request.channel, self._case.as_of
+        return contact.select(among, channel, now, self.excluded if among else ())
+
+    @property
+    def all_are_excluded(self) -> bool:
+        """Whether there are contact points, and each of them is one that must not be used."""
+        brought = self.brought
+        if brought is not None:
+            return brought.value is not None and brought.value in self.excluded
+        return bool(self.usable) and self.point is None
+
+    # --- contact points that must not be used ------------------------------------------------
+
+    @derived
+    def excluded(self) -> frozenset[str]:
+        """Values that belong to a person who is denied this message, or are restricted."""
+        digests = self._case.record.digests
+        if not digests and not self._case.record.neighbours:
+            return _NOTHING
+        restricted = self._restricted_digests
+        found = {value for value, digest in digests.items() if digest in restricted}
+        for neighbour in self._case.record.neighbours:
+            if not neighbour.keys & self._case.recipient.closure and self._is_denied(neighbour):
+                found |= neighbour.values | neighbour.former
+        return frozenset(found)
+
+    @property
+    def _restricted_digests(self) -> frozenset[str]:
+        case = self._case
+        found: set[str] = set()
+        for consent in (*case.consents_with_linked, *case.recipient.own_consents):
+            if consent.restricted_digests and consent.status in (
+                ConsentStatus.ACTIVE,
+                ConsentStatus.UNKNOWN,
+            ):
+                period = consent.root.period if consent.root else None
+                if period is None or period.contains(case.as_of, denial=True) is not Match.NO:
+                    found |= consent.restricted_digests
+        return frozenset(found)
+
+    def _is_denied(self, neighbour: Neighbour) -> bool:
+        case = self._case
+        queries = case.queries(self._same_human(neighbour))
+        return any(
+            consent.status is ConsentStatus.ACTIVE and denies_person(consent, queries)
+            for consent in case.consents_with_linked
+        )
+
+    def _same_human(self, neighbour: Neighbour) -> frozenset[str]:
+        keys = neighbour.keys
+        for other in self._case.record.neighbours:
+            if other.keys & keys:
+                keys |= other.keys
+        return keys
+
+    # --- who else is there ---------------------------------------------------------------------
+
+    @derived
+    def others_there(self) -> tuple[Neighbour, ...]:
+        """Other people at the contact point that is used; the patient is nobody else."""
+        point, case = self.point, self._case
+        if point is None or not case.record.neighbours:
+            return ()
+        own = case.recipient.closure | case.patient_keys
+        return tuple(
+            neighbour
+            for neighbour in case.record.neighbours
+            if point.value in neighbour.values and not neighbour.keys & own
+        )
+
+    @derived
+    def unauthorised_there(self) -> tuple[Neighbour, ...]:
+        """Those of them who are no authorised proxies for this message."""
+        return tuple(each for each in self.others_there if not self._is_authorised(each))
+
+    def _is_authorised(self, neighbour: Neighbour) -> bool:
+        case = self._case
+        if not neighbour.related_to & case.record.patient.keys:
+            return False
+        grant = case.grant_to(neighbour.keys, self._same_human(neighbour))
+        return grant is not None and grant.effect(emergency=case.emergency) < Effect.HOLD
+
+    # --- how good it is --------------------------------------------------------------------------
+
+    @property
+    def is_on_record(self) -> bool:
+        """Whether a contact point that was brought is one that the record holds for use."""
+        brought = self.brought
+        return brought is not None and any(point.value == brought.value for point in self.usable)
+
+    @property
+    def is_a_choice(self) -> bool:
+        """Whether another contact point would have been as good."""
+        point = self.point
+        return (
+            point is not None
+            and self.brought is None
+            and any(contact.is_as_good(point, other) for other in self.usable)
+        )
+
+    def is_there(self, channel: Channel) -> bool:
+        """Tell whether the recipient has a contact point for a channel that may be used."""
+        found = contact.select(self.points, channel, self._case.as_of, self.excluded)
+        return found is not None

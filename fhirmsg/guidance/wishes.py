@@ -1,0 +1,59 @@
+"""What the recipient wishes and needs: preferred channels, and information in another form.
+
+Source: "Contact preferences"; the Accessible Information Standard for needs, which come before
+preferences and count for a carer or proxy as well.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fhirmsg.guidance.derived import derived
+from fhirmsg.guidance.record import Need, Preferences
+from fhirmsg.guidance.terms import Channel
+
+if TYPE_CHECKING:
+    from fhirmsg.guidance.case import Case
+
+_NONE = Preferences()
+
+
+class Wishes:
+    """The wishes that bear on a case."""
+
+    def __init__(self, case: Case) -> None:
+        """Look at this case."""
+        self._case = case
+        related, own = case.recipient.related, case.recipient.own_patient
+        if not case.to_proxy:
+            self.preferences: Preferences = case.record.patient.preferences
+            self.needs: tuple[Need, ...] = case.record.patient.needs
+        else:
+            recorded = (related and related.preferences) or _NONE
+            own_preferences = own.preferences if own else _NONE
+            self.preferences = own_preferences if recorded == _NONE else recorded
+            self.needs = (*(related.needs if related else ()), *(own.needs if own else ()))
+
+    @property
+    def stated(self) -> bool:
+        """Whether a preferred way of contact is recorded at all."""
+        preferences = self.preferences
+        return bool(preferences.channels or preferences.other or preferences.unknown)
+
+    @derived
+    def usable(self) -> tuple[Channel, ...]:
+        """Preferred channels that can be used: a contact point, no objection, a platform."""
+        case = self._case
+        return tuple(
+            channel
+            for channel in sorted(self.preferences.channels)
+            if case.reach.is_there(channel)
+            and case.policy.platforms_for(channel, case.day)
+            and not case.objects_to(channel)
+        )
+
+    @property
+    def unmet(self) -> tuple[Need, ...]:
+        """Needs that the channel of the message does not meet."""
+        channel = self._case.request.channel
+        return tuple(need for need in self.needs if channel not in need.met_by)
