@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from pkgutil import iter_modules
@@ -9,6 +10,7 @@ from pkgutil import iter_modules
 import pytest
 
 from fhirmsg.guidance import rules
+from fhirmsg.guidance.wording.identifiers import has_valid_check_digit
 from tests.scenarios.blocks import FOLDER, ScenarioError, load_library
 from tests.scenarios.loading import load_scenarios
 from tests.scenarios.running import Copied
@@ -164,3 +166,14 @@ def test_evidence_is_copied_from_the_answer_to_a_check() -> None:
 def test_evidence_that_is_written_out_is_left_as_it_is() -> None:
     given = {"override": {"objections": []}, "acknowledged": [{"code": "a", "reference": "b"}]}
     assert a_check().into(given) == given
+
+
+def test_nobody_in_the_scenarios_is_real() -> None:
+    paths = [*FOLDER.glob("*.toml"), *FOLDER.glob("given/*.toml")]
+    text = "\n".join(path.read_text("utf-8") for path in paths)
+    numbers = {"".join(found.split()) for found in re.findall(r"\b\d{3} ?\d{3} ?\d{4}\b", text)}
+    assert numbers
+    assert all(each.startswith("999") and has_valid_check_digit(each) for each in numbers)
+    telephones = re.findall(r"(?:\+44 ?|0044 ?|0|\(0\))(?:7\d|1\d{3})[\d \-]{6,}", text)
+    assert telephones
+    assert all(re.search(r"7700[ -]?900|1632 960", each) for each in telephones)
