@@ -64,9 +64,13 @@ class Reach:
     def point(self) -> ContactPoint | None:
         """The contact point that is used, None when none may be."""
         brought = self.brought
-        among = self.usable if brought is None else (brought,)
-        channel, now = self._case.request.channel, self._case.as_of
-        return contact.select(among, channel, now, self.excluded if among else ())
+        if brought is not None:
+            channel, now = self._case.request.channel, self._case.as_of
+            return contact.select((brought,), channel, now, self.excluded)
+        for point in self.usable:
+            if point.value not in self.excluded:
+                return point
+        return None
 
     @property
     def all_are_excluded(self) -> bool:
