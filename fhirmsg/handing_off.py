@@ -18,7 +18,7 @@ from fhirmsg.following_up import FollowUp
 from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.decision import Decision, Verdict
 from fhirmsg.guidance.request import Evidence
-from fhirmsg.judging import judge, outbound
+from fhirmsg.judging import Judge, outbound
 from fhirmsg.ports import (
     CommunicationLog,
     Entry,
@@ -79,7 +79,7 @@ class HandOff:
         read: Callable[[Call], ReadResult],
         log: CommunicationLog,
         follow_up: FollowUp,
-        record_key: bytes,
+        judge: Judge,
         times: Times,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -87,7 +87,7 @@ class HandOff:
         self._read = read
         self._log = log
         self._follow_up = follow_up
-        self._record_key = record_key
+        self._judge = judge
         self._times = times
         self._pause = pause
 
@@ -120,12 +120,7 @@ class HandOff:
             own = [each for each in held or () if each.reference == attempt.entry.reference]
             if own and own[0].attempt != attempt.entry.attempt:
                 still_running(2)
-            return judge(
-                attempt.call,
-                read,
-                record_key=self._record_key,
-                openable=held is None or bool(own),
-            )
+            return self._judge(attempt.call, read, openable=held is None or bool(own))
         except StillRunning:
             raise
         except Exception:

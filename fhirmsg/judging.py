@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from dataclasses import replace
 from uuid import uuid4
 
@@ -12,8 +13,10 @@ from fhirmsg.calls import Call
 from fhirmsg.following_up import review_of
 from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.consents import Kind
+from fhirmsg.guidance.contact import tail
 from fhirmsg.guidance.decision import Decision, decide
-from fhirmsg.guidance.record import ConsentStatus, Gap
+from fhirmsg.guidance.record import ConsentStatus, Gap, PatientFacts
+from fhirmsg.guidance.request import SendRequest
 from fhirmsg.guidance.terms import ResourceVersion
 from fhirmsg.ports import EntryDraft, OutboundMessage, ReadResult
 from fhirmsg.standing import is_confused
@@ -27,6 +30,9 @@ _SEVERAL = (
     "The record holds several entries for this message, or one in a state that is not understood. "
     "A person has to look at them."
 )
+
+# Names the faults of spelling and grammar in the words of a request about a patient.
+Language = Callable[[SendRequest, PatientFacts], tuple[str, ...]]
 
 # Findings whose very existence could tell a proxy something: that the patient objects or has a
 # service they may not want known; that somebody's role was taken away from them, for
@@ -73,6 +79,24 @@ def judge(
     return case, decide(case)
 
 
+class Judge:
+    """Judges with this service's key and language checker. Thread-safe."""
+
+    def __init__(self, record_key: bytes, language: Language | None = None) -> None:
+        """Use them; without a checker the language of a message is not looked at."""
+        self._record_key = record_key
+        self._language = language
+
+    def __call__(
+        self, call: Call, read: ReadResult, *, openable: bool = True
+    ) -> tuple[Case, Decision]:
+        """Judge what was read, now (see `judge`)."""
+        faults: tuple[str, ...] = ()
+        if self._language is not None:
+            faults = self._language(call.request, read.record.patient)
+        return judge(call, read, record_key=self._record_key, openable=openable, language=faults)
+
+
 def draft_entry(call: Call, case: Case, decision: Decision, record_key: bytes) -> EntryDraft:
     """Give what is written when the entry is opened, under a new attempt."""
     point = case.contact_point
@@ -89,18 +113,13 @@ def draft_entry(call: Call, case: Case, decision: Decision, record_key: bytes) -
         recipient=case.recipient.reference,
         request=call.request,
         decision=decision,
-        contact_tail=masked(point.value if point else None),
+        contact_tail=tail(point.value if point else None),
         label_restricted=needs_restricted_label(case, decision),
         correlation_id=call.correlation_id,
         proxy_consent=None if consent is None else _cited(consent),
         copy_body=call.policy.record_copy,
         review=review_of(call, decision, patient=patient, attempt=attempt),
     )
-
-
-def masked(value: str | None) -> str:
-    """Give a hint of a contact point that does not give it away: its last three characters."""
-    return "" if not value else value[-3:]
 
 
 def _cited(version: ResourceVersion) -> str:

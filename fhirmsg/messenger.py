@@ -28,7 +28,7 @@ from fhirmsg.errors import (
 from fhirmsg.following_up import FollowUp
 from fhirmsg.guidance.decision import Verdict
 from fhirmsg.handing_off import Attempt, HandOff, audit, note, still_running
-from fhirmsg.judging import draft_entry, judge
+from fhirmsg.judging import Judge, Language, draft_entry
 from fhirmsg.ports import (
     CommunicationLog,
     Entry,
@@ -56,21 +56,27 @@ class Messenger:
         log: CommunicationLog,
         providers: Mapping[str, Provider],
         record_key: bytes,
+        language: Language | None = None,
         times: Times | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Use these ports. `record_key` keys the digest of contents on the record."""
+        """Use these ports.
+
+        record_key keys the digest of contents on the record. language names faults of spelling
+        and grammar in a message; without it they are not looked for.
+        """
         self._reader = reader
         self._log = log
         self._providers = providers
         self._record_key = record_key
+        self._judge = Judge(record_key, language)
         self._times = times or Times()
         self._follow_up = FollowUp(log)
         self._hand_off = HandOff(
             read=self._read,
             log=log,
             follow_up=self._follow_up,
-            record_key=record_key,
+            judge=self._judge,
             times=self._times,
             pause=pause,
         )
@@ -81,7 +87,7 @@ class Messenger:
 
         Raises PatientNotFound, RecipientNotFound, PatientAmbiguous or RecordUnavailable.
         """
-        _, decision = judge(call, self._read(call), record_key=self._record_key)
+        _, decision = self._judge(call, self._read(call))
         note(call, "checked", decision)
         return answers.for_decision(call, decision)
 
@@ -98,7 +104,7 @@ class Messenger:
         entry = self._only_entry(read)
         if entry is not None and entry.status is not EntryStatus.NOT_DONE:
             return self._already_there(call, entry)
-        case, decision = judge(call, read, record_key=self._record_key)
+        case, decision = self._judge(call, read)
         if decision.verdict is not Verdict.SEND:
             note(call, "not sent", decision)
             if call.policy.record_refusals and entry is None and read.entries is not None:
@@ -169,7 +175,7 @@ class Messenger:
             still_running(1)
 
     def _not_opened(self, call: Call, read: ReadResult) -> Answer:
-        _, decision = judge(call, read, record_key=self._record_key, openable=False)
+        _, decision = self._judge(call, read, openable=False)
         note(call, "not sent", decision)
         if decision.verdict is Verdict.SEND:
             # An emergency may go without an entry, but without one nobody could tell afterwards

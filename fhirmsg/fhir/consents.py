@@ -206,16 +206,24 @@ def _people(consent: Element, root: Provision | None, context: Context) -> dict[
 
 def _reason(consent: Element) -> dict[str, Any]:
     safety = recorded = False
+    said: list[str] = []
     for extension in extensions(consent, "/objection-reason"):
         concept = element(extension.get("valueCodeableConcept"))
         found = {code for _, code in codings(concept)}
         safety = safety or bool(found & codes.SAFETY_REASONS)
-        recorded = recorded or bool(found) or says_something(text_of(concept.get("text")))
+        text = text_of(concept.get("text"))
+        recorded = recorded or bool(found) or says_something(text)
+        said += [text] if says_something(text) else sorted(found)
     confirmed = any(
         days_of(extension.get("valueDateTime")) is not None
         for extension in extensions(consent, "/confirmed-with-patient")
     )
-    return {"safety": safety, "reason_recorded": recorded, "confirmed_with_patient": confirmed}
+    return {
+        "safety": safety,
+        "reason_recorded": recorded,
+        "reason": "; ".join(said) or None,
+        "confirmed_with_patient": confirmed,
+    }
 
 
 def _first_day(text: object) -> date | None:

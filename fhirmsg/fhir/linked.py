@@ -83,7 +83,7 @@ def read_linked(reading: Reading, first: First) -> Linked:
     if number:
         token = quote(f"{codes.NHS_NUMBER_AS_WRITTEN}|{number}", safe="")
         paths["proxy"] = f"Patient?identifier={token}"
-    if are_looked_for(first.request):
+    if are_looked_for(first.request) or any(map(denies_somebody, first.consents)):
         values = first.values(reading.context, reading.at)
         paths |= searches_at(values, (first.recipient or first.patient,), size)
     result = Linked()
@@ -104,6 +104,20 @@ def read_linked(reading: Reading, first: First) -> Linked:
     if number:
         _read_proxys_own(reading, first, by_name["proxy"], number, result)
     return result
+
+
+def denies_somebody(consent: Resource) -> bool:
+    """Tell whether a Consent in force may deny a person, whose contact points are then not used."""
+    waiting = [element(consent.get("provision"))]
+    while waiting and consent.get("status") == "active":
+        node = waiting.pop()
+        if node.get("type") != "permit" and any(
+            not text_of(element(actor.get("reference")).get("reference")).startswith("Organization")
+            for actor in elements(node.get("actor"))
+        ):
+            return True
+        waiting += elements(node.get("provision"))
+    return False
 
 
 def _number_of_proxy(recipient: Resource | None) -> str | None:

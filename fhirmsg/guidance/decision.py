@@ -71,6 +71,7 @@ class Decision:
         """Give the decision as it stands in answers."""
         return {
             "verdict": str(self.verdict),
+            "emergency": self.emergency,
             "findings": [finding.as_json() for finding in self.findings],
             **self._frame(),
         }
@@ -95,7 +96,12 @@ class Decision:
             }
             for finding in self.findings
         ]
-        content = {"verdict": str(self.verdict), "findings": findings, **self._frame()}
+        content = {
+            "verdict": str(self.verdict),
+            "emergency": self.emergency,
+            "findings": findings,
+            **self._frame(),
+        }
         return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
 
     def receipt_digest(self) -> str:

@@ -95,7 +95,8 @@ class Reach:
     def _restricted_digests(self) -> frozenset[str]:
         case = self._case
         found: set[str] = set()
-        for consent in (*case.consents_with_linked, *case.recipient.own_consents):
+        own = (consent for consent, _ in case.own_kinds) if case.to_proxy else ()
+        for consent in (*case.consents_with_linked, *own):
             if consent.restricted_digests and consent.status in (
                 ConsentStatus.ACTIVE,
                 ConsentStatus.UNKNOWN,
@@ -129,11 +130,13 @@ class Reach:
         if point is None or not case.record.neighbours:
             return ()
         own = case.recipient.closure | case.patient_keys
-        return tuple(
-            neighbour
+        # Each once and in one order, in whatever order they were read.
+        there = {
+            (neighbour.version.reference, neighbour.version.version_id or ""): neighbour
             for neighbour in case.record.neighbours
             if point.value in neighbour.values and not neighbour.keys & own
-        )
+        }
+        return tuple(there[key] for key in sorted(there))
 
     @derived
     def unauthorised_there(self) -> tuple[Neighbour, ...]:

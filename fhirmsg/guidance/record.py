@@ -236,6 +236,7 @@ class ConsentFacts:
     capacity, competence: assessments recorded on it.
     standing_reviews: reviews that stand on it.
     restricted_digests: keyed digests of contact points that are not to be used.
+    reason: why the patient objects, in words or a code; only for those who may know it.
     """
 
     version: ResourceVersion
@@ -248,6 +249,7 @@ class ConsentFacts:
     competence: Assessment | None = None
     standing_reviews: tuple[StandingReview, ...] = ()
     restricted_digests: frozenset[str] = frozenset()
+    reason: str | None = field(default=None, repr=False)
     status: ConsentStatus = ConsentStatus.ACTIVE
     scope: Scope = Scope.PRIVACY
     root: Provision | None = None
