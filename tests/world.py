@@ -23,6 +23,8 @@ from tests import builders
 
 FHIR_JSON = {"Content-Type": "application/fhir+json", "Accept": "application/fhir+json"}
 PATIENT = "Patient/amara"
+# Since when contact points are in use: without a start nobody would have confirmed them.
+SINCE = {"start": "2025-01-01"}
 KEY = b"a key of the tests, not a secret"
 
 
@@ -52,8 +54,8 @@ def a_patient_resource(**changes: Any) -> dict[str, Any]:
         "identifier": [{"system": builders.NHS_NUMBER, "value": "9990000018"}],
         "birthDate": "1984-03-02",
         "telecom": [
-            {"system": "phone", "use": "mobile", "value": "07700 900123"},
-            {"system": "email", "value": "amara@example.com"},
+            {"system": "phone", "use": "mobile", "value": "07700 900123", "period": SINCE},
+            {"system": "email", "value": "amara@example.com", "period": SINCE},
         ],
         **changes,
     }

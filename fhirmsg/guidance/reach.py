@@ -80,6 +80,19 @@ class Reach:
             return brought.value is not None and brought.value in self.excluded
         return bool(self.usable) and self.point is None
 
+    @property
+    def may_turn_to_an_excluded_one(self) -> bool:
+        """Whether the supplier may turn to another channel, and to an excluded value there.
+
+        Which of several values it would take is not known, so one is enough.
+        """
+        others = self._case.reachable[1:]
+        return bool(others and self.excluded) and any(
+            point.value in self.excluded and contact.is_usable(point, channel, self._case.as_of)
+            for channel in others
+            for point in self.points
+        )
+
     # --- contact points that must not be used ------------------------------------------------
 
     @derived

@@ -98,7 +98,6 @@ def test_a_patient_who_has_died_gets_no_message(changes: dict[str, Any]) -> None
         death_status("U"),
         {**death_status("U"), "deceasedBoolean": False},
         exit_code("DEA", start="2020-01-01", end="2021-01-01"),
-        exit_code("SCT"),
     ],
 )
 def test_a_patient_who_is_alive_gets_it(changes: dict[str, Any]) -> None:
@@ -295,6 +294,7 @@ def test_whatever_it_is_a_related_person_is_read(related: dict[str, Any]) -> Non
 @pytest.mark.parametrize("code", ["EMB", "SCT", "NIT", "TRA", "ORR", "NEW"])
 def test_somebody_who_left_registration_left_under_a_code(code: str) -> None:
     assert facts(**exit_code(code)).left == code
+    assert to_amara(patient=a_patient_resource(**exit_code(code))) == {"person.left"}
 
 
 def test_somebody_who_died_or_came_back_did_not_leave() -> None:

@@ -49,7 +49,10 @@ def test_when_a_consent_was_signed_is_an_instant(written: Any, signed: datetime 
 
 
 def test_the_organisation_and_the_grantor_granted_it() -> None:
-    assert facts(grantor(), organization=[organisation("a12345")]).grantors == {"A12345", "Y12345"}
+    assert facts(grantor("Y12345"), organization=[organisation("a12345")]).grantors == {
+        "A12345",
+        "Y12345",
+    }
 
 
 def test_a_grantor_by_reference_is_the_organisation_that_was_looked_up() -> None:

@@ -320,7 +320,7 @@ def test_the_grant_with_the_least_against_it_is_used() -> None:
 def test_on_a_tie_the_lowest_id_is_used_whatever_the_order() -> None:
     grants = [_grant("2", "proxy.scope"), _grant("1", "proxy.unclear")]
     assert best_of(grants, emergency=False) == grants[1]
-    assert best_of(reversed(grants), emergency=False) == grants[1]
+    assert best_of(grants[::-1], emergency=False) == grants[1]
 
 
 def test_in_an_emergency_the_emergency_effects_decide() -> None:
