@@ -22,6 +22,13 @@ _ELSEWHERE = {
     "personas": ("fhirmsg.demo.cli", "The fictional patients of the demo."),
 }
 
+# What `fhirmsg rules` prints, and the module that makes it.
+_TABLES = {
+    "rules": "fhirmsg.guidance.rule_table",
+    "evidence": "fhirmsg.guidance.evidence_table",
+    "cover": "fhirmsg.fhir.cover_table",
+}
+
 
 class _Commands(click.Group):
     """The commands here, and those elsewhere as far as their module is there."""
@@ -139,14 +146,18 @@ def check_policy(file: str) -> None:
     show_default=True,
     help="A table for people, or data for programs.",
 )
-def rules(form: str) -> None:
-    """Print every rule: what it says, what happens otherwise, and what lifts that."""
-    from fhirmsg.guidance import rule_table
+@click.option("--table", type=click.Choice([*_TABLES]), default="rules")
+def rules(form: str, table: str) -> None:
+    """Print every rule: what it says, what happens otherwise, and what lifts that.
 
+    The table `evidence` says what each piece of evidence has to hold, and `cover` which code on
+    an objection covers which channel.
+    """
+    chosen = import_module(_TABLES[table])
     if form == "json":
-        click.echo(json.dumps(rule_table.as_json(), indent=2))
+        click.echo(json.dumps(chosen.as_json(), indent=2, ensure_ascii=False))
     else:
-        click.echo(rule_table.as_markdown(), nl=False)
+        click.echo(chosen.as_markdown(), nl=False)
 
 
 def _fail(text: str, faults: list[str] | None = None, *, status: int = 1) -> NoReturn:

@@ -393,7 +393,7 @@ def test_a_client_is_read_with_what_it_may_do() -> None:
         f"""
 - id: reminders
   keys: [{DIGEST}, {DIGEST.upper().replace("A", "B")}]
-  scopes: [check, send, override, emergency, read]
+  scopes: [check, send, override, emergency, read, reasons]
   organisations: [a12345]
   persons: [clerk-1]
   roles: [receptionist]
