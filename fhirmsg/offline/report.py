@@ -28,7 +28,7 @@ def as_text(outcome: Outcome) -> str:
     lines = [_VERDICTS[decision.verdict], ""]
     lines.append(
         _wrapped(
-            f"A {request.purpose} message about {request.patient} to {request.recipient}, by "
+            f"A message ({request.purpose}) about {request.patient} to {request.recipient}, by "
             f"{request.channel} through {request.platform}, judged as at {decision.as_of}"
             + (", in a declared emergency." if decision.emergency else ".")
         )
