@@ -19,11 +19,10 @@ from fhirmsg.fhir.contacts import (
     restricted_digest,
     written_forms,
 )
-from fhirmsg.guidance.contact import select
+from fhirmsg.guidance.contact import select, tail
 from fhirmsg.guidance.record import ContactPoint
 from fhirmsg.guidance.request import BroughtContactPoint
 from fhirmsg.guidance.terms import Channel
-from fhirmsg.judging import masked
 from tests.builders import LONDON, NOW
 from tests.fhir.resources import AMARA_NUMBER, NHS_NUMBER, concept
 from tests.fhir.strategies import json_values
@@ -308,8 +307,8 @@ def test_whatever_a_telecom_holds_it_is_read_and_chosen_from(
 
 
 def test_a_mask_shows_the_last_three_characters() -> None:
-    assert masked("+447700900123") == "123"
-    assert masked(None) == ""
+    assert tail("+447700900123") == "123"
+    assert tail(None) == ""
 
 
 # --- whether somebody confirmed it -------------------------------------------------------------
