@@ -143,8 +143,10 @@ class Case:
     @derived
     def reachable(self) -> tuple[Channel, ...]:
         """Every channel the message can come out of, the requested one first."""
-        rest = sorted(self.platform.reaches(self.request.channel) - {self.request.channel})
-        return (self.request.channel, *rest)
+        platform, channel = self.platform, self.request.channel
+        if platform.channels and not platform.falls_back and not platform.notifies_by:
+            return (channel,)
+        return (channel, *sorted(platform.reaches(channel) - {channel}))
 
     @derived
     def organisations(self) -> frozenset[str]:
@@ -180,9 +182,12 @@ class Case:
         return tuple([(each, kinds_of(each, keys)) for each in self.consents_with_linked])
 
     def queries(
-        self, recipient: frozenset[str], channels: Iterable[Channel] | None = None
+        self, recipient: frozenset[str], channels: Iterable[Channel | None] | None = None
     ) -> tuple[Query, ...]:
-        """Ask about a recipient on each of these channels, on each reachable one by default."""
+        """Ask about a recipient on each of these channels, on each reachable one by default.
+
+        None stands for a channel that nobody has named.
+        """
         permits, denials = self._purposes
         code = self.request.service.code
         topics = (
@@ -267,7 +272,8 @@ class Case:
         one entered by the proxy, one about every channel and one for safety do.
         """
         closure = self.recipient.closure
-        queries = self.queries(self.patient_keys | closure)
+        keys = self.patient_keys | closure
+        queries = self.queries(keys) if self._bearing_on_patient else ()
         binding: list[Reading] = []
         others: list[Reading] = []
         for consent, kinds in self._bearing_on_patient:
@@ -277,7 +283,7 @@ class Case:
             binds = (
                 consent.safety
                 or consent.performers & closure
-                or denies_every_channel(consent, kinds, queries[0])
+                or denies_every_channel(consent, kinds, self.queries(keys, (None,))[0])
             )
             (binding if binds else others).append(reading)
         return tuple(binding), tuple(others)
@@ -330,7 +336,9 @@ class Case:
         for consent, kinds in self.classified:
             if Kind.GRANT not in kinds or (own is not None and consent.key not in own):
                 continue
-            strict = strict or self.queries(keys, (self.request.channel,))[0]
+            if strict is None:
+                same = queries[0].recipient == keys
+                strict = queries[0] if same else self.queries(keys, (self.request.channel,))[0]
             if grants.is_candidate(consent, kinds, strict):
                 found[consent.key] = grants.answer_of_candidate(consent, queries)
         return found
@@ -362,9 +370,12 @@ class Case:
     ) -> grants.Grant | None:
         if not candidates:
             return None
+        born = self.record.patient.born
         setting = flaws.Setting(
             policy=self.policy,
             patient=self.record.patient,
+            oldest=born.oldest_age(self.day),
+            youngest=born.youngest_age(self.day),
             organisations=self.organisations,
             as_of=self.as_of,
             day=self.day,

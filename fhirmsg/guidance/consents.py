@@ -67,10 +67,13 @@ def _names_other_person(consent: ConsentFacts, patient: frozenset[str]) -> bool:
 def _is_about_messages(consent: ConsentFacts) -> bool:
     if consent.message_marker:
         return True
+    root = consent.root
+    if root is None or not (root.classes or root.codes or root.nested):
+        return False
     # An untyped node cannot be excluded as a denial, so its mark counts.
     return any(
         Match.YES in node.classes or any(term.understood for term in node.codes)
-        for node, direction in with_effective_types(_root(consent), direction_of(consent))
+        for node, direction in with_effective_types(root, direction_of(consent))
         if direction is not Direction.PERMIT
     )
 
@@ -164,6 +167,8 @@ def _root_of_objection(consent: ConsentFacts) -> Provision:
     Which organisation an objection is made to is judged apart (`belongs_elsewhere`).
     """
     root = _judged_root(consent)
+    if not root.actors:
+        return root
     if any(actor.kind is ActorKind.ORGANISATION for actor in root.actors):
         return replace(root, actors=())
     if any(actor.kind is ActorKind.STAFF for actor in root.actors):
@@ -217,6 +222,9 @@ def belongs_elsewhere(consent: ConsentFacts, organisations: frozenset[str]) -> b
 
     An organisation that is absent or cannot be resolved counts as ours.
     """
+    root = consent.root
+    if not consent.organisations and (root is None or not root.actors):
+        return False
     named = [ref.ods for ref in consent.organisations]
     named += [actor.ods for actor in _root(consent).actors if actor.kind is ActorKind.ORGANISATION]
     return bool(named) and all(ods and not ods & organisations for ods in named)
@@ -386,12 +394,15 @@ def denies_person(consent: ConsentFacts, queries: Iterable[Query]) -> bool:
 
 
 def denies_every_channel(consent: ConsentFacts, kinds: frozenset[Kind], query: Query) -> bool:
-    """Tell whether an objection reaches even a channel that nobody has named."""
-    answer = _answer_of_objection(consent, kinds, replace(query, channel=None))
+    """Tell whether an objection reaches even a channel that nobody has named (`query.channel`)."""
+    answer = _answer_of_objection(consent, kinds, query)
     return answer in (Answer.DENY, Answer.CANNOT_EXCLUDE_DENIAL)
 
 
 def is_altered(consent: ConsentFacts) -> bool:
     """Tell whether a modifier that is not understood stands anywhere in a Consent."""
-    nodes = with_effective_types(_root(consent), None)
+    root = consent.root
+    if root is None or not root.nested:
+        return consent.altered or (root is not None and root.altered)
+    nodes = with_effective_types(root, None)
     return consent.altered or any(node.altered for node, _ in nodes)

@@ -58,7 +58,7 @@ class ContentSeen:
     @derived
     def confidential(self) -> tuple[Observation, ...]:
         """What looks confidential, wherever it stands."""
-        return self.about(Topic.CONFIDENTIAL)
+        return self.about(Topic.CONFIDENTIAL) if self.observations else ()
 
     @property
     def may_be_confidential(self) -> bool:
@@ -73,7 +73,7 @@ class ContentSeen:
     @property
     def shows_on_locked_screen(self) -> tuple[Observation, ...]:
         """What looks confidential in the part that a locked screen may show."""
-        if not self._case.platform.lock_screen:
+        if not self.confidential or not self._case.platform.lock_screen:
             return ()
         return tuple(each for each in self.confidential if each.place is Place.PREVIEW)
 

@@ -64,9 +64,13 @@ class Reach:
     def point(self) -> ContactPoint | None:
         """The contact point that is used, None when none may be."""
         brought = self.brought
-        among = self.usable if brought is None else (brought,)
-        channel, now = self._case.request.channel, self._case.as_of
-        return contact.select(among, channel, now, self.excluded if among else ())
+        if brought is not None:
+            channel, now = self._case.request.channel, self._case.as_of
+            return contact.select((brought,), channel, now, self.excluded)
+        for point in self.usable:
+            if point.value not in self.excluded:
+                return point
+        return None
 
     @property
     def all_are_excluded(self) -> bool:
@@ -75,6 +79,19 @@ class Reach:
         if brought is not None:
             return brought.value is not None and brought.value in self.excluded
         return bool(self.usable) and self.point is None
+
+    @property
+    def may_turn_to_an_excluded_one(self) -> bool:
+        """Whether the supplier may turn to another channel, and to an excluded value there.
+
+        Which of several values it would take is not known, so one is enough.
+        """
+        others = self._case.reachable[1:]
+        return bool(others and self.excluded) and any(
+            point.value in self.excluded and contact.is_usable(point, channel, self._case.as_of)
+            for channel in others
+            for point in self.points
+        )
 
     # --- contact points that must not be used ------------------------------------------------
 

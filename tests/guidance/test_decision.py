@@ -217,6 +217,7 @@ def test_the_receipt_holds_the_verdict_codes_effects_lifts_and_versions() -> Non
     }
     assert receipt.keys() == {
         "verdict",
+        "emergency",
         "findings",
         "as_of",
         "read_at",
