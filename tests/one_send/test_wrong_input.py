@@ -118,9 +118,10 @@ def test_an_organisation_the_client_does_not_hold_is_forbidden(adapter: Serving)
     problem(adapter.send("k", organization="Z99999"), 403)
 
 
-def test_a_field_whose_rule_is_not_built_is_not_ignored(adapter: Serving) -> None:
-    body = problem(adapter.send("k", device="personal"), 400)
-    assert [error["pointer"] for error in body["errors"]] == ["/device"]
+def test_a_device_the_organisation_does_not_allow_is_refused(adapter: Serving) -> None:
+    body = adapter.send("k", device="personal").json()
+    assert body["status"] == "refused"
+    assert body["decision"]["findings"][0]["code"] == "platform.device"
 
 
 @pytest.fixture
@@ -168,9 +169,16 @@ def with_an_entry_that_is_no_resource(request: Request) -> Reply | None:
     patient = {**a_patient_resource(), "meta": {"versionId": "1"}}
     empty = {"resourceType": "Bundle", "type": "searchset", "total": 0}
     broken = {**empty, "total": 1, "entry": [{"resource": "banana"}]}
+    answers = {"Patient/": patient, "Consent?": broken}
     entries = [
-        {"response": {"status": "200"}, "resource": resource}
-        for resource in (patient, broken, empty, empty)
+        {
+            "response": {"status": "200"},
+            "resource": next(
+                (given for path, given in answers.items() if asked.startswith(path)), empty
+            ),
+        }
+        for entry in json.loads(request.body)["entry"]
+        for asked in (entry["request"]["url"],)
     ]
     bundle = {"resourceType": "Bundle", "type": "batch-response", "entry": entries}
     return Reply(200, json.dumps(bundle).encode())
