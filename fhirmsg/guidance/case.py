@@ -37,6 +37,8 @@ from fhirmsg.guidance.record import (
     RecipientKind,
 )
 from fhirmsg.guidance.request import SendRequest
+from fhirmsg.guidance.reviews import reviewer_of, was_seen
+from fhirmsg.guidance.rule import Effect
 from fhirmsg.guidance.terms import (
     ONE_FOR_DENIALS,
     PURPOSE_OF_USE,
@@ -182,13 +184,20 @@ class Case:
         return tuple([(each, kinds_of(each, keys)) for each in self.consents_with_linked])
 
     def queries(
-        self, recipient: frozenset[str], channels: Iterable[Channel | None] | None = None
+        self,
+        recipient: frozenset[str],
+        channels: Iterable[Channel | None] | None = None,
+        *,
+        emergency: bool = False,
     ) -> tuple[Query, ...]:
         """Ask about a recipient on each of these channels, on each reachable one by default.
 
-        None stands for a channel that nobody has named.
+        None stands for a channel that nobody has named. With `emergency`, what is permitted in
+        emergencies counts as permitted.
         """
-        permits, denials = self._purposes
+        permits, denials = _PURPOSES[self.request.purpose]
+        if emergency:
+            permits |= {"ETREAT"}
         code = self.request.service.code
         topics = (
             _NO_TOPICS if code is None else frozenset((code, any_system(code.rpartition("|")[2])))
@@ -209,12 +218,6 @@ class Case:
                 for channel in (self.reachable if channels is None else channels)
             ]
         )
-
-    @property
-    def _purposes(self) -> tuple[frozenset[str], frozenset[str]]:
-        """Purposes of use under which permits and denials are evaluated."""
-        permits, denials = _PURPOSES[self.request.purpose]
-        return (permits | {"ETREAT"} if self.emergency else permits), denials
 
     @derived
     def queries_to_recipient(self) -> tuple[Query, ...]:
@@ -301,8 +304,17 @@ class Case:
     def _counting(
         self, consent: ConsentFacts, kinds: frozenset[Kind], queries: tuple[Query, ...]
     ) -> Reading | None:
-        """Read an objection; one made to another organisation binds only when it is for safety."""
+        """Read an objection; one made to another organisation binds only when it is for safety.
+
+        An exception for emergencies counts in one, but for what is dangerous to the patient.
+        """
         reading = read_objection(consent, kinds, queries)
+        if self.emergency and reading is not None and not consent.safety:
+            channels = [query.channel for query in queries]
+            relaxed = self.queries(queries[0].recipient, channels, emergency=True)
+            milder = read_objection(consent, kinds, relaxed)
+            if milder is None or milder.says.value > reading.says.value:
+                reading = milder
         if reading is None or consent.safety or not belongs_elsewhere(consent, self.organisations):
             return reading
         shown = replace(reading, says=Says.OTHER_ORGANISATION)
@@ -317,12 +329,12 @@ class Case:
     @derived
     def denials(self) -> tuple[Denial, ...]:
         """Consents on the patient's and linked records that bar the proxy."""
-        queries, candidates = self.queries_to_recipient, self.candidates
+        queries, denying = self.queries_to_recipient, self._grants_that_deny
         found = []
         for consent, kinds in self.classified:
             denied = (
                 Denied.YES
-                if candidates and candidates.get(consent.key) is Answer.DENY
+                if consent.key in denying
                 else read_denial_of_proxy(consent, kinds, queries)
             )
             if denied is not None:
@@ -346,7 +358,21 @@ class Case:
     @derived
     def candidates(self) -> dict[str, Answer]:
         """Answer of each Consent that could be a grant to the proxy, by key."""
-        return self._candidates_of(self.recipient.keys, self.queries_to_recipient)
+        return self._candidates_of(self.recipient.keys, self._queries_for_grants)
+
+    @derived
+    def _queries_for_grants(self) -> tuple[Query, ...]:
+        if not self.emergency:
+            return self.queries_to_recipient
+        return self.queries(self.recipient.closure, emergency=True)
+
+    @derived
+    def _grants_that_deny(self) -> frozenset[str]:
+        """Keys of grants that deny this message; an exception for emergencies is no help there."""
+        found = self.candidates
+        if self.emergency:
+            found = self._candidates_of(self.recipient.keys, self.queries_to_recipient)
+        return frozenset(key for key, answer in found.items() if answer is Answer.DENY)
 
     @derived
     def candidates_denied(self) -> bool:
@@ -358,11 +384,11 @@ class Case:
     @derived
     def grant(self) -> grants.Grant | None:
         """The grant on which the proxy would receive, None when there is none."""
-        return self._best_of(self.candidates, self.queries_to_recipient, self.recipient.closure)
+        return self._best_of(self.candidates, self._queries_for_grants, self.recipient.closure)
 
     def grant_to(self, keys: frozenset[str], closure: frozenset[str]) -> grants.Grant | None:
         """Give the grant on which somebody else could receive this message, None without one."""
-        queries = self.queries(closure)
+        queries = self.queries(closure, emergency=self.emergency)
         return self._best_of(self._candidates_of(keys, queries), queries, closure)
 
     def _best_of(
@@ -390,7 +416,30 @@ class Case:
             if consent.key in candidates
         )
         passing = [grant for grant in judged if grant is not None]
-        return grants.best_of(passing, emergency=self.emergency)
+        return grants.best_of(passing, self._weight_of)
+
+    def _weight_of(self, grant: grants.Grant) -> Effect:
+        """Give the strongest effect that the flaws of a grant have after what lifts them."""
+        found = Effect.NOTE
+        for flaw in grant.flaws:
+            effect = flaw.weight(emergency=self.emergency)
+            if effect > Effect.WARN and self._is_lifted(grant, flaw):
+                effect = Effect.WARN
+            found = max(found, effect)
+        return found
+
+    def _is_lifted(self, grant: grants.Grant, flaw: flaws.Flaw) -> bool:
+        evidence = (grant.consent.version, *flaw.others)
+        if reviewer_of(self, flaw.code, evidence) is not None:
+            return True
+        return (
+            self.emergency
+            and flaw.code in flaws.ACKNOWLEDGEABLE
+            and any(
+                each.code == flaw.code and was_seen(each, evidence)
+                for each in self.request.evidence.acknowledged
+            )
+        )
 
     @derived
     def reach(self) -> Reach:

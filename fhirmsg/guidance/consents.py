@@ -307,13 +307,17 @@ def read_denial_of_proxy(
             worst = max(worst, answer_of(consent, query, lens))
         for answer in _answers_of_nodes_naming(consent, query):
             worst = max(worst, answer)
+    return _denied(consent.status, worst)
+
+
+def _denied(status: ConsentStatus, worst: Answer) -> Denied | None:
     if worst not in (Answer.DENY, Answer.CANNOT_EXCLUDE_DENIAL):
         return None
-    if consent.status in (ConsentStatus.DRAFT, ConsentStatus.PROPOSED):
+    if status in (ConsentStatus.DRAFT, ConsentStatus.PROPOSED):
         return Denied.PENDING
-    if consent.status is ConsentStatus.ACTIVE and worst is Answer.DENY:
+    if status is ConsentStatus.ACTIVE and worst is Answer.DENY:
         return Denied.YES
-    if consent.status in (ConsentStatus.ACTIVE, ConsentStatus.UNKNOWN):
+    if status in (ConsentStatus.ACTIVE, ConsentStatus.UNKNOWN):
         return Denied.PERHAPS
     return None
 
@@ -384,13 +388,13 @@ def permits_later(
     )
 
 
-def denies_person(consent: ConsentFacts, queries: Iterable[Query]) -> bool:
-    """Tell whether a Consent surely denies a person it names; `queries` carry their keys."""
-    return any(
-        answer is Answer.DENY
-        for query in queries
-        for answer in _answers_of_nodes_naming(consent, query)
-    )
+def denial_by_name(consent: ConsentFacts, queries: Iterable[Query]) -> Denied | None:
+    """Tell whether a Consent denies a person it names; `queries` carry their keys."""
+    worst = Answer.SILENT
+    for query in queries:
+        for answer in _answers_of_nodes_naming(consent, query):
+            worst = max(worst, answer)
+    return _denied(consent.status, worst)
 
 
 def denies_every_channel(consent: ConsentFacts, kinds: frozenset[Kind], query: Query) -> bool:

@@ -31,16 +31,24 @@ def _worth(point: ContactPoint) -> tuple[float, int, float]:
     return rank, _USES.get(point.use or "", len(_USES)), newest_first
 
 
+def _rest(point: ContactPoint) -> tuple[bool, str, float]:
+    """Tell two entries of one value apart, so that their order on the record is no matter."""
+    end = point.period.end if point.period is not None else None
+    last = float("inf") if end is None else end.timestamp()
+    return not point.confirmed, point.use or "", -last
+
+
 def usable(
     points: Iterable[ContactPoint], channel: Channel, now: datetime
 ) -> tuple[ContactPoint, ...]:
     """Give the contact points that can carry this channel now, the one to use first.
 
-    Order: FHIR rank (missing last), use (mobile, home, temp, work), newest period, value.
+    Order: FHIR rank (missing last), use (mobile, home, temp, work), newest period, value; of one
+    value the confirmed entry first.
     """
     found = [point for point in points if is_usable(point, channel, now)]
     if len(found) > 1:
-        found.sort(key=lambda point: (*_worth(point), point.value or ""))
+        found.sort(key=lambda point: (*_worth(point), point.value or "", *_rest(point)))
     return tuple(found)
 
 

@@ -5,7 +5,6 @@ Merit is never judged here: that is for the people who sign. Blank text is no te
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -18,12 +17,11 @@ from fhirmsg.guidance.request import (
     IndividualCheck,
     Override,
     PracticalReason,
-    Review,
 )
+from fhirmsg.guidance.reviews import faults_of_review, is_code
 from fhirmsg.guidance.terms import Declared
 
 LONGEST_OVERRIDE = timedelta(hours=24)
-_CODE = re.compile(r"[a-z]+(?:-[a-z]+)*\.[a-z]+(?:-[a-z]+)*")
 
 
 def override_faults(case: Case) -> tuple[str, ...]:
@@ -138,38 +136,7 @@ def evidence_faults(case: Case) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 def _code(text: str | None) -> str:
     """Give a code for a sentence; what is none is not repeated, since it may be anything."""
-    return text if text is not None and _CODE.fullmatch(text) else "a finding that is not named"
-
-
-def faults_of_review(case: Case, review: Review) -> tuple[str, ...]:
-    """Say what keeps a review from lifting the finding it names; empty when nothing does.
-
-    Whether the versions that it cites are those the finding rests on is seen at the finding.
-    """
-    return tuple(_faults_of_review(case, review))
-
-
-def _faults_of_review(case: Case, review: Review) -> Iterator[str]:
-    if review.code is None or not _CODE.fullmatch(review.code):
-        yield "it does not say which finding it is about"
-    if not is_named(review.reviewer):
-        yield "it does not name a reviewer with identifier, name and role"
-    elif not case.policy.may_review(_role(review), review.code or ""):
-        yield "the reviewer's role may not review this finding under the organisation's policy"
-    if not says_something(review.note):
-        yield "it holds no note of what was considered"
-    if review.at is None:
-        yield "it does not say when it was made"
-    elif review.at > case.as_of + CLOCK_TOLERANCE:
-        yield f"it is dated in the future (our time is {case.as_of.isoformat()})"
-    if review.message_id != case.message_id:
-        yield "it was made for another message id"
-    if review.message_digest != case.message_digest:
-        yield "it was made for a message with other content"
-
-
-def _role(review: Review) -> str | None:
-    return review.reviewer.role if review.reviewer is not None else None
+    return text if text is not None and is_code(text) else "a finding that is not named"
 
 
 def faults_of_check(case: Case, check: IndividualCheck) -> tuple[str, ...]:
@@ -199,7 +166,11 @@ def _faults_of_check(case: Case, check: IndividualCheck) -> Iterator[str]:
         yield "it does not say when the individual was asked"
     elif check.at > case.as_of + CLOCK_TOLERANCE:
         yield f"it is dated in the future (our time is {case.as_of.isoformat()})"
-    elif check.at < case.as_of - timedelta(days=case.policy.individual_check_days):
+    elif (
+        # A yes has to be fresh; a no stands until it is taken back.
+        check.answer is Declared.YES
+        and check.at < case.as_of - timedelta(days=case.policy.individual_check_days)
+    ):
         yield "it is older than the organisation's policy allows; ask again"
 
 

@@ -51,6 +51,11 @@ FLAW_EFFECTS: dict[str, tuple[Effect, Effect]] = {
     "proxy.ends-soon": (Effect.WARN, Effect.NOTE),
 }
 
+# Flaws that the declarer of an emergency can acknowledge.
+ACKNOWLEDGEABLE = frozenset(
+    {"proxy.unclear", "proxy.unknown-basis", "proxy.competence", "proxy.conflict"}
+)
+
 # A grant that ends within this time is spoken of, so that it can be renewed or let go.
 ENDS_SOON = timedelta(days=30)
 # Codes of a lasting power of attorney, which only an adult can give.

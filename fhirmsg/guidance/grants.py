@@ -7,7 +7,7 @@ that could carry one of them; its flaws are what keeps it from doing so plainly.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from fhirmsg.guidance.consents import Kind
@@ -100,12 +100,11 @@ def judge_candidate(
     return Grant(consent=consent, basis=basis, flaws=flaws)
 
 
-def best_of(grants: Sequence[Grant], *, emergency: bool) -> Grant | None:
-    """Give the grant with the lowest highest effect; on a tie the one with the lowest id."""
+def best_of(grants: Sequence[Grant], weight: Callable[[Grant], Effect]) -> Grant | None:
+    """Give the grant with the lowest highest effect; on a tie the one with the lowest id.
+
+    `weight` gives the highest effect of a grant, its lifts counted.
+    """
     if len(grants) == 1:
         return grants[0]
-
-    def weight(grant: Grant) -> tuple[int, str]:
-        return grant.effect(emergency=emergency), grant.consent.key
-
-    return min(grants, key=weight, default=None)
+    return min(grants, key=lambda grant: (weight(grant), grant.consent.key), default=None)

@@ -9,23 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from fhirmsg.guidance.case import Case
-from fhirmsg.guidance.declarations import is_named
 from fhirmsg.guidance.evidence import (
     faults_of_assertion,
     faults_of_check,
     faults_of_practical_reason,
-    faults_of_review,
     override_faults,
 )
-from fhirmsg.guidance.readable import says_something
-from fhirmsg.guidance.request import Acknowledgement, Review
+from fhirmsg.guidance.reviews import faults_of_review, reviewer_of, was_seen
 from fhirmsg.guidance.rule import Breach, Card, Effect, Finding, Lift, Lifted
-from fhirmsg.guidance.terms import Declared, Person, ResourceVersion
-
-# Findings about a grant that a review on the Consent itself can lift for more than one message.
-STANDING = frozenset(
-    {"proxy.scope", "proxy.other-organisation", "proxy.age-review", "proxy.unlisted-basis"}
-)
+from fhirmsg.guidance.terms import Declared, Person
 
 
 def lifted(case: Case, card: Card, breach: Breach) -> Lifted | None:
@@ -49,38 +41,7 @@ def _override(case: Case, card: Card, breach: Breach) -> str | None:
 
 
 def _review(case: Case, card: Card, breach: Breach) -> str | None:
-    for review in case.request.evidence.reviews:
-        if (
-            review.code == card.code
-            and not faults_of_review(case, review)
-            and cites(review, breach.evidence)
-        ):
-            return _who(review.reviewer)
-    return _standing_review(case, card, breach) if card.code in STANDING else None
-
-
-def cites(review: Review, versions: tuple[ResourceVersion, ...]) -> bool:
-    """Tell whether a review cites every version that a finding rests on, as it is now."""
-    cited = {(each.reference, each.version_id) for each in review.resources}
-    return all((each.reference, each.version_id) in cited for each in versions)
-
-
-def _standing_review(case: Case, card: Card, breach: Breach) -> str | None:
-    grant = case.grant
-    if grant is None or grant.consent.version not in breach.evidence:
-        return None
-    for review in grant.consent.standing_reviews:
-        if (
-            review.code == card.code
-            and not review.void
-            and review.at is not None
-            and review.at <= case.day
-            and (review.until is None or case.day <= review.until)
-            and says_something(review.by)
-            and case.policy.may_review(review.role, card.code)
-        ):
-            return review.by
-    return None
+    return reviewer_of(case, card.code, breach.evidence)
 
 
 def _individual_check(case: Case, card: Card, breach: Breach) -> str | None:
@@ -118,22 +79,12 @@ def _acknowledgement(case: Case, card: Card, breach: Breach) -> str | None:
     """
     if not case.emergency or (card.code == "read.incomplete" and case.to_proxy):
         return None
-    for each in case.request.evidence.acknowledged:
-        if each.code == card.code and _covers(each, card, breach):
-            return _who(case.request.requester)
+    if any(
+        each.code == card.code and was_seen(each, breach.evidence)
+        for each in case.request.evidence.acknowledged
+    ):
+        return _who(case.request.requester)
     return None
-
-
-def _covers(given: Acknowledgement, card: Card, breach: Breach) -> bool:
-    if card.code == "person.restricted" and not is_named(given.confirmed_by):
-        return False
-    if card.code.startswith("objection.") or given.reference or given.version_id:
-        # What was seen has to be named; the same objection changed since was not seen.
-        return says_something(given.version_id) and any(
-            (each.reference, each.version_id) == (given.reference, given.version_id)
-            for each in breach.evidence
-        )
-    return True
 
 
 def of_no_use(case: Case, findings: Iterable[Finding]) -> Iterator[str]:

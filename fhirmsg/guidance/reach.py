@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fhirmsg.guidance import contact
-from fhirmsg.guidance.consents import denies_person
+from fhirmsg.guidance.consents import Denied, denial_by_name
 from fhirmsg.guidance.derived import derived
 from fhirmsg.guidance.record import (
     ConsentStatus,
@@ -104,7 +104,10 @@ class Reach:
         restricted = self._restricted_digests
         found = {value for value, digest in digests.items() if digest in restricted}
         for neighbour in self._case.record.neighbours:
-            if not neighbour.keys & self._case.recipient.closure and self._is_denied(neighbour):
+            if (
+                not neighbour.keys & self._case.recipient.closure
+                and self._denied(neighbour) is Denied.YES
+            ):
                 found |= neighbour.values | neighbour.former
         return frozenset(found)
 
@@ -123,20 +126,25 @@ class Reach:
                     found |= consent.restricted_digests
         return frozenset(found)
 
-    def _is_denied(self, neighbour: Neighbour) -> bool:
+    def _denied(self, neighbour: Neighbour) -> Denied | None:
+        """Tell whether a Consent that names this person denies them this message."""
         case = self._case
         queries = case.queries(self._same_human(neighbour))
-        return any(
-            consent.status is ConsentStatus.ACTIVE and denies_person(consent, queries)
-            for consent in case.consents_with_linked
-        )
+        found = {denial_by_name(consent, queries) for consent in case.consents_with_linked}
+        return next((each for each in (Denied.YES, Denied.PERHAPS) if each in found), None)
+
+    @derived
+    def perhaps_denied_there(self) -> tuple[Neighbour, ...]:
+        """Those at the contact point of whom a Consent may say that they are not to be told."""
+        return tuple(each for each in self.others_there if self._denied(each) is Denied.PERHAPS)
 
     def _same_human(self, neighbour: Neighbour) -> frozenset[str]:
         keys = neighbour.keys
-        for other in self._case.record.neighbours:
-            if other.keys & keys:
-                keys |= other.keys
-        return keys
+        while True:
+            wider = keys.union(*(o.keys for o in self._case.record.neighbours if o.keys & keys))
+            if wider == keys:
+                return keys
+            keys = wider
 
     # --- who else is there ---------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The tables for people: they are what is decided, and can be read by somebody who does not code."""
+"""The tables for people: they are what is decided, and can be read without knowing the code."""
 
 from __future__ import annotations
 

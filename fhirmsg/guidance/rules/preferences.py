@@ -298,11 +298,18 @@ def contact_point_is_not_excluded(case: Case) -> Iterator[Breach]:
     ask=(Role.CALDICOTT_GUARDIAN, Role.IG_TEAM),
 )
 def confidential_content_arrives_alone(case: Case) -> Iterator[Breach]:
-    if case.reach.unauthorised_there and case.content.may_be_confidential:
+    there = case.reach.unauthorised_there
+    if there and case.content.may_be_confidential:
         yield Breach(
             sentence="Somebody who is no authorised proxy is recorded at the same contact point, "
             "and the content is confidential or may be.",
-            evidence=tuple(each.version for each in case.reach.unauthorised_there),
+            evidence=tuple(each.version for each in there),
+        )
+    elif there and case.reach.perhaps_denied_there:
+        yield Breach(
+            sentence="Somebody is recorded at the same contact point who may be denied this "
+            "message: a Consent that names them cannot be worked out.",
+            evidence=tuple(each.version for each in case.reach.perhaps_denied_there),
         )
 
 
@@ -315,11 +322,12 @@ def confidential_content_arrives_alone(case: Case) -> Iterator[Breach]:
     ask=(Role.RECORDS,),
 )
 def contact_point_is_the_recipients_alone(case: Case) -> Iterator[Breach]:
-    if case.reach.unauthorised_there and not case.content.may_be_confidential:
+    there = case.reach.unauthorised_there
+    if there and not case.content.may_be_confidential and not case.reach.perhaps_denied_there:
         yield Breach(
             sentence="Somebody who is no authorised proxy is recorded at the same contact point; "
             "the content is plain.",
-            evidence=tuple(each.version for each in case.reach.unauthorised_there),
+            evidence=tuple(each.version for each in there),
         )
 
 
