@@ -18,7 +18,18 @@ from fhirmsg.guidance.provisions import Answer, Direction, Provision, evaluate
 from fhirmsg.guidance.record import ConsentFacts, ConsentStatus, Scope, StandingReview
 from fhirmsg.guidance.rule import Effect
 from fhirmsg.guidance.terms import Match, Period
-from tests.builders import AMARA_KEYS, TODAY, a_consent, a_person, deny, permit, unknown_code
+from tests.builders import (
+    AMARA_KEYS,
+    TODAY,
+    a_consent,
+    a_grant,
+    a_permission,
+    a_person,
+    codes_of,
+    deny,
+    permit,
+    unknown_code,
+)
 from tests.guidance import strategies as some
 from tests.guidance.invariants.changing import (
     alone,
@@ -212,6 +223,25 @@ def test_a_grant_that_is_not_understood_never_lets_a_proxy_receive(
         assert weight(with_record(case, consents=(each,))) >= Effect.HOLD
 
 
+# 42
+@given(some.bare_to_patients)
+def test_a_denial_of_a_person_that_is_not_understood_never_lets_their_number_be_used(
+    case: Case,
+) -> None:
+    point = case.contact_point
+    if point is None or point.value is None:
+        return
+    there = with_record(case, neighbours=(some.a_neighbour(some.EVE, point.value),))
+    denial = a_consent(root=deny(actors=(a_person(some.EVE_KEYS),)))
+    for each in [denial, *garbled(denial)]:
+        # A node without a type under no direction makes the Consent one of another kind.
+        if each.root.type is Direction.DENY:
+            judged = with_consents(there, each)
+            used = judged.contact_point
+            unused = used is None or used.value != point.value
+            assert unused or weight(judged) >= Effect.HOLD
+
+
 # --- 45, 46: what has nothing to do with it ----------------------------------------------------
 
 unmarked = st.sampled_from(
@@ -257,6 +287,22 @@ def _cites(finding: dict[str, Any], reference: str) -> bool:
 def _coded(findings: list[dict[str, Any]]) -> list[dict[str, Any]]:
     told = ("confidential.necessity", "confidential.safer-wording")
     return [{**each, "sentence": ""} if each["code"] in told else each for each in findings]
+
+
+# 50
+@given(some.bare_to_proxies, some.grants_to_ben)
+def test_a_flawed_grant_never_stands_before_one_that_was_reviewed(
+    case: Case, flawed: ConsentFacts
+) -> None:
+    standing = StandingReview(
+        code="proxy.scope", by="Practitioner/guardian", role="Caldicott Guardian", at=TODAY
+    )
+    root = a_permission(classes=())
+    reviewed = a_grant(access_only=True, root=root, standing_reviews=(standing,))
+    alone_there = with_record(case, consents=(reviewed,))
+    both = with_consents(alone_there, flawed)
+    if "proxy.conflict" not in codes_of(both):
+        assert weight(both) <= weight(alone_there)
 
 
 # 50

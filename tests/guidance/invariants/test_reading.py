@@ -5,16 +5,28 @@ from __future__ import annotations
 import json
 import pickle
 from dataclasses import replace
+from itertools import permutations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.decision import decide
 from fhirmsg.guidance.provisions import Provision
-from fhirmsg.guidance.record import ConsentFacts, ConsentStatus, Gap
+from fhirmsg.guidance.record import ConsentFacts, ConsentStatus, Gap, Neighbour
 from fhirmsg.guidance.rule import Effect
-from tests.builders import AMARA_KEYS, BEN_KEYS
+from tests.builders import (
+    AMARA_KEYS,
+    BEN_KEYS,
+    a_case,
+    a_consent,
+    a_mobile,
+    a_patient,
+    a_person,
+    codes_of,
+    deny,
+)
 from tests.guidance import strategies as some
 from tests.guidance.invariants.changing import said, weight, with_patient, with_record
 
@@ -46,6 +58,31 @@ def test_the_order_of_what_was_read_makes_no_difference(case: Case, data: st.Dat
     )
     assert decide(shuffled).receipt() == decide(case).receipt()
     assert decide(shuffled).as_json() == decide(case).as_json()
+
+
+_MOBILE = "+447700900101"
+# One human under three entries, of which only the middle one has a number in common with each.
+_CHAIN = (
+    some.a_neighbour("RelatedPerson/eve", _MOBILE, keys=frozenset({some.EVE, "nhs|1"})),
+    some.a_neighbour("RelatedPerson/b", keys=frozenset({"RelatedPerson/b", "nhs|1", "nhs|2"})),
+    some.a_neighbour("RelatedPerson/c", keys=frozenset({"RelatedPerson/c", "nhs|2"})),
+)
+
+
+# 5
+@pytest.mark.parametrize("order", list(permutations(_CHAIN)))
+def test_a_person_with_several_entries_is_one_in_whatever_order_they_come(
+    order: tuple[Neighbour, ...],
+) -> None:
+    denial = a_consent(root=deny(actors=(a_person({"RelatedPerson/c"}),)))
+    assert "contact.excluded" in codes_of(a_case(neighbours=order, consents=(denial,)))
+
+
+# 5
+def test_of_two_entries_with_one_number_the_order_decides_nothing() -> None:
+    both = (a_mobile(), a_mobile(confirmed=False))
+    one, other = (a_case(patient=a_patient(contact_points=p)) for p in (both, both[::-1]))
+    assert decide(one).receipt() == decide(other).receipt()
 
 
 # 6

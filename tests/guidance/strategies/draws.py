@@ -26,15 +26,14 @@ def named(name: str, strategy: SearchStrategy[Any]) -> SearchStrategy[Any]:
 
 def mostly(usual: object, *others: object) -> SearchStrategy[Any]:
     """Draw the usual value half of the time."""
-    return named("mostly", st.sampled_from([*[usual] * len(others), *others]))
+    return st.sampled_from([*[usual] * len(others), *others])
 
 
 def changes(most: int = 3, **pools: Sequence[object]) -> SearchStrategy[dict[str, Any]]:
-    """Draw a few fields, each with a value from its pool."""
-    one = st.one_of(
-        *(st.sampled_from([(name, value) for value in pool]) for name, pool in pools.items())
-    )
-    return named("changes", st.lists(one, max_size=most).map(dict))
+    """Draw a few fields, each as likely as the others, with a value from its pool."""
+    longest = max(map(len, pools.values()))
+    pairs = [(name, pool[at % len(pool)]) for name, pool in pools.items() for at in range(longest)]
+    return st.lists(st.sampled_from(pairs), max_size=most).map(dict)
 
 
 def one_or_two(pool: Sequence[object]) -> list[tuple[object, ...]]:
