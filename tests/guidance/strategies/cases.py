@@ -22,6 +22,7 @@ from tests.builders import (
     a_child,
     a_grant,
     a_patient,
+    a_permission,
     a_platform,
     a_policy,
     a_proxy_case,
@@ -54,7 +55,7 @@ from tests.guidance.strategies.departures import (
 )
 from tests.guidance.strategies.draws import birth_intervals, mostly, named
 from tests.guidance.strategies.evidence import DECLARED, Plan, plans, with_evidence
-from tests.guidance.strategies.people import DIGESTS, digest_of, point_lists
+from tests.guidance.strategies.people import AMARAS, DIGESTS, digest_of, point_lists
 
 # Everybody who may review or approve is a Caldicott Guardian.
 POLICY: LocalPolicy = a_policy(
@@ -189,6 +190,9 @@ def _rarely() -> Iterator[Case]:
         {"bases": frozenset({Basis.UNLISTED}), "unlisted": frozenset({"POWATT"})},
     ):
         yield a_proxy_case(a_grant(**flawed), policy=POLICY)
+    soon = a_permission(period=days(end=TODAY + timedelta(days=20)))
+    yield a_proxy_case(a_grant(root=soon), policy=POLICY)
+    yield _restricting(a_case(consents=(objection,), policy=POLICY), AMARAS)
     child = a_child(14)
     yield a_proxy_case(a_grant(), policy=POLICY, patient=child)
     yield a_proxy_case(a_grant(basis=Basis.PARENTAL_RESPONSIBILITY), policy=POLICY, patient=child)
