@@ -13,9 +13,18 @@ from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.consents import Says
 from fhirmsg.guidance.decision import decide
 from fhirmsg.guidance.request import Content, Evidence
-from fhirmsg.guidance.rule import Lift
+from fhirmsg.guidance.rule import Effect, Lift
 from fhirmsg.guidance.terms import Channel, Person
-from tests.builders import GUARDIAN, a_case, an_objection, an_override, codes_of, with_override
+from tests.builders import (
+    GUARDIAN,
+    a_case,
+    a_consent,
+    an_objection,
+    an_override,
+    codes_of,
+    untyped,
+    with_override,
+)
 from tests.guidance import strategies as some
 from tests.guidance.invariants.changing import (
     FINAL,
@@ -174,6 +183,35 @@ def test_an_acknowledgement_ends_when_the_objection_changes(
         for each in found(later, "objection.active")
         if each.evidence[0].version_id == "next"
     )
+
+
+# --- evidence that does not count says why ------------------------------------------------------
+
+
+@given(some.bare_cases, st.sampled_from(sorted(some.REVIEWS)))
+def test_a_review_that_lifts_nothing_says_why(case: Case, way: str) -> None:
+    reviewed = some.with_evidence(case, {"reviews": way})
+    given_for = {each.code for each in reviewed.request.evidence.reviews}
+    for each in decide(reviewed).findings:
+        if each.code in given_for and each.lifted is None and each.effect >= Effect.HOLD:
+            assert "evidence.invalid" in codes_of(reviewed)
+
+
+@given(some.bare_cases, st.sampled_from(sorted(some.ACKNOWLEDGED)))
+def test_an_acknowledgement_that_lifts_nothing_says_why(case: Case, way: str) -> None:
+    declared = some.with_evidence(case, {"emergency": "whole", "acknowledged": way})
+    given_for = {each.code for each in declared.request.evidence.acknowledged}
+    # Nobody can go on for a proxy without what could not be read.
+    given_for -= {"read.incomplete"} if case.to_proxy else set()
+    for each in decide(declared).findings:
+        if each.code in given_for and each.lifted is None and each.effect >= Effect.HOLD:
+            assert "evidence.invalid" in codes_of(declared)
+
+
+def test_a_review_binds_to_nothing_where_the_server_gives_no_version() -> None:
+    case = a_case(consents=(a_consent(root=untyped(), version=None),), policy=some.POLICY)
+    reviewed = some.with_evidence(case, {"reviews": "whole"})
+    assert [each.lifted for each in found(reviewed, "objection.unclear")] == [None]
 
 
 # --- 24: text that says nothing ----------------------------------------------------------------

@@ -47,6 +47,7 @@ from tests.guidance.strategies.draws import (
     whole_year,
 )
 from tests.guidance.strategies.evidence import (
+    ACKNOWLEDGED,
     ALL,
     CHECKS,
     DECLARED,
@@ -55,6 +56,7 @@ from tests.guidance.strategies.evidence import (
     NORMAL,
     OVERRIDES,
     REASONS,
+    REVIEWS,
     Plan,
     good_plans,
     plans,
@@ -74,6 +76,7 @@ from tests.guidance.strategies.people import (
 )
 
 __all__ = [
+    "ACKNOWLEDGED",
     "ALL",
     "AMARAS",
     "BENS",
@@ -94,6 +97,7 @@ __all__ = [
     "PREFERENCES",
     "RARE",
     "REASONS",
+    "REVIEWS",
     "SERVICE",
     "TEXTS",
     "VALUES",

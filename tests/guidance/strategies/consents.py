@@ -282,36 +282,45 @@ def _an_objection(
     return an_objection(id=id, status=status, root=root, **more)
 
 
-objections = st.builds(
-    _an_objection,
-    st.lists(st.sampled_from(CHANNELS), max_size=2),
-    _IDS,
-    statuses,
-    _LIMITS,
-    safety=st.booleans(),
-    performer_related=st.booleans(),
-    reason_recorded=st.booleans(),
-    organisations=mostly((), made_to(THEIRS), made_to(THEIRS, OURS)),
-    signed=st.sampled_from([None, NOW - timedelta(days=50)]),
+objections = named(
+    "objections",
+    st.builds(
+        _an_objection,
+        st.lists(st.sampled_from(CHANNELS), max_size=2),
+        _IDS,
+        statuses,
+        _LIMITS,
+        safety=st.booleans(),
+        performer_related=st.booleans(),
+        reason_recorded=st.booleans(),
+        organisations=mostly((), made_to(THEIRS), made_to(THEIRS, OURS)),
+        signed=st.sampled_from([None, NOW - timedelta(days=50)]),
+    ),
 )
-grants = st.builds(
-    _a_grant,
-    _IDS,
-    st.sampled_from([BEN_KEYS, BEN_KEYS, EVE_KEYS]),
-    st.lists(nodes(st.sampled_from(list(Direction))), max_size=1),
-    statuses,
-    st.sampled_from([*Basis, *[Basis.PARENTAL_RESPONSIBILITY] * 4]),
-    _OF_GRANTS,
+grants = named(
+    "grants",
+    st.builds(
+        _a_grant,
+        _IDS,
+        st.sampled_from([BEN_KEYS, BEN_KEYS, EVE_KEYS]),
+        st.lists(nodes(st.sampled_from(list(Direction))), max_size=1),
+        statuses,
+        st.sampled_from([*Basis, *[Basis.PARENTAL_RESPONSIBILITY] * 4]),
+        _OF_GRANTS,
+    ),
 )
 # What a proxy most often has: a grant in force, with something that speaks against relying on it.
-grants_to_ben = st.builds(
-    _a_grant,
-    _IDS,
-    st.just(BEN_KEYS),
-    st.just([]),
-    st.just(ConsentStatus.ACTIVE),
-    st.sampled_from([*list(Basis)[:4] * 2, *Basis]),
-    _OF_GRANTS,
+grants_to_ben = named(
+    "grants_to_ben",
+    st.builds(
+        _a_grant,
+        _IDS,
+        st.just(BEN_KEYS),
+        st.just([]),
+        st.just(ConsentStatus.ACTIVE),
+        st.sampled_from([*list(Basis)[:4] * 2, *Basis]),
+        _OF_GRANTS,
+    ),
 )
 consents = named(
     "consents", st.one_of(consents_of(st.one_of(st.none(), trees)), objections, grants)
