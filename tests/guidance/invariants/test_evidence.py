@@ -219,8 +219,6 @@ def test_a_review_binds_to_nothing_where_the_server_gives_no_version() -> None:
 nothings = st.text(
     alphabet=" \t\n\u00a0\u2003\u200b\u200d\u2060\ufeff\ufe0f\u115f\u3164\x00", max_size=6
 )
-# Whoever is consulted needs no identifier, and the reference of what was seen may be left out.
-_FREE = {("consulted", "identifier"), ("acknowledged", "reference")}
 
 
 def _blanked(evidence: Evidence, piece: str, name: str, nothing: str) -> Evidence:
