@@ -74,7 +74,7 @@ STATES: dict[EntryStatus | None, State] = {
 }
 
 # Findings that pass by themselves, so that the same call is worth making again.
-_PASSING = frozenset({"read.incomplete", "record.unavailable"})
+PASSING = frozenset({"read.incomplete", "record.unavailable"})
 _RETRY_AFTER = 30
 
 
@@ -84,7 +84,7 @@ def for_decision(call: Call, decision: Decision) -> Answer:
     if decision.verdict is not Verdict.SEND:
         refused = decision.verdict is Verdict.REFUSE
         barring = {each.code for each in decision.findings if each.effect >= Effect.HOLD}
-        passing = not refused and bool(barring & _PASSING)
+        passing = not refused and bool(barring & PASSING)
         status = State.REFUSED if refused else State.HELD
         retry = Retry.AFTER if passing else Retry.NEVER
         after = _RETRY_AFTER if passing else None

@@ -21,7 +21,10 @@ from fhirmsg.fhir.history import FhirMessageHistory
 from fhirmsg.fhir.log import FhirCommunicationLog
 from fhirmsg.fhir.reader import FhirRecordReader
 from fhirmsg.http import make_session
+from fhirmsg.judging import Judge, Language
+from fhirmsg.language import LanguageChecker, faults_in
 from fhirmsg.messenger import Messenger
+from fhirmsg.overview import ContactOverview
 from fhirmsg.ports import Provider
 from fhirmsg.providers.outbox import Outbox
 from fhirmsg.providers.smtp import SmtpProvider
@@ -46,11 +49,13 @@ def build(settings: Settings, *, providers: Mapping[str, Provider] | None = None
         pool_size=settings.threads, proxies=settings.proxies, ca_file=settings.ca_file
     )
     client = FhirClient(settings.fhir, session)
+    reader = FhirRecordReader(client, contact_key=settings.record_key)
     messenger = Messenger(
-        reader=FhirRecordReader(client),
+        reader=reader,
         log=FhirCommunicationLog(client),
         providers=providers_of(settings) if providers is None else providers,
         record_key=settings.record_key,
+        language=_language(settings),
         times=settings.times,
     )
     # Imported now, because the first message would otherwise wait for it.
@@ -59,12 +64,20 @@ def build(settings: Settings, *, providers: Mapping[str, Provider] | None = None
         WebServices(
             messenger=messenger,
             history=FhirMessageHistory(client, cursor_key=_cursor_key(settings.record_key)),
+            overview=ContactOverview(reader, Judge(settings.record_key)),
             policies=settings.policies,
             clients=ClientBook(settings.clients),
             readiness=FhirReadiness(client),
             fhir_base_url=settings.fhir.base_url,
         )
     )
+
+
+def _language(settings: Settings) -> Language | None:
+    """Load the language checker where it is wanted; the names of the organisations are known."""
+    if not settings.spelling:
+        return None
+    return faults_in(LanguageChecker(policy.name for policy in settings.policies.values()))
 
 
 def providers_of(settings: Settings) -> dict[str, Provider]:

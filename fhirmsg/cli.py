@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -17,7 +18,15 @@ from fhirmsg import __version__
 # told here so that `--help` need not import it.
 _ELSEWHERE = {
     "demo": ("fhirmsg.demo.cli", "Try it all on this machine, with fictional patients."),
+    "decide": ("fhirmsg.offline.cli", "Decide from files: offline, for audit and what-if."),
     "personas": ("fhirmsg.demo.cli", "The fictional patients of the demo."),
+}
+
+# What `fhirmsg rules` prints, and the module that makes it.
+_TABLES = {
+    "rules": "fhirmsg.guidance.rule_table",
+    "evidence": "fhirmsg.guidance.evidence_table",
+    "cover": "fhirmsg.fhir.cover_table",
 }
 
 
@@ -126,6 +135,29 @@ def check_policy(file: str) -> None:
         _fail(f"{file} has {count} fault{'s' * (count > 1)}:", error.faults)
     organisations = ", ".join(sorted(found.organisations))
     click.echo(f"OK {file}: version {found.version}, sha256 {found.sha256}, for {organisations}")
+
+
+@main.command()
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["markdown", "json"]),
+    default="markdown",
+    show_default=True,
+    help="A table for people, or data for programs.",
+)
+@click.option("--table", type=click.Choice([*_TABLES]), default="rules")
+def rules(form: str, table: str) -> None:
+    """Print every rule: what it says, what happens otherwise, and what lifts that.
+
+    The table `evidence` says what each piece of evidence has to hold, and `cover` which code on
+    an objection covers which channel.
+    """
+    chosen = import_module(_TABLES[table])
+    if form == "json":
+        click.echo(json.dumps(chosen.as_json(), indent=2, ensure_ascii=False))
+    else:
+        click.echo(chosen.as_markdown(), nl=False)
 
 
 def _fail(text: str, faults: list[str] | None = None, *, status: int = 1) -> NoReturn:

@@ -15,13 +15,15 @@ KEY_PREFIX = "fm_"
 
 
 class ApiScope(StrEnum):
-    """What a client may do. `override` and `emergency` are asked for beside `send`."""
+    """What a client may do. `override` and `emergency` are asked for beside `send`; `reasons` is
+    for the reasons of objections, beside `read`."""
 
     CHECK = "check"
     SEND = "send"
     OVERRIDE = "override"
     EMERGENCY = "emergency"
     READ = "read"
+    REASONS = "reasons"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,11 @@ import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from fhirmsg import language
 from fhirmsg.calls import Times
 from fhirmsg.clients import Client
 from fhirmsg.clientsfile import parse_clients
@@ -43,6 +45,7 @@ class Settings:
 
     policies: by ODS code, upper case. record_key keys the digests on the record and the page
     cursors. proxies: URL of the proxy by scheme, for `requests`. threads serve requests.
+    spelling: whether spelling and grammar of messages are checked.
     """
 
     fhir: FhirServer
@@ -58,6 +61,7 @@ class Settings:
     outbox_file: str | None = None
     smtp: SmtpSettings | None = None
     log_level: str = "INFO"
+    spelling: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -89,6 +93,7 @@ class Settings:
             outbox_file=variables.text("OUTBOX_FILE", default="") or None,
             smtp=_smtp(variables),
             log_level=variables.choice("LOG_LEVEL", _LOG_LEVELS, "INFO", str.upper),
+            spelling=_spelling(variables),
         )
         # Last, because a variable is known by having been asked for.
         variables.report_unknown()
@@ -152,7 +157,7 @@ def _policies(
         if content is None:
             continue
         try:
-            policy = sources[path] = parse_policy(content)
+            policy = sources[path] = parse_policy(content, folder=Path(path).parent)
         except SettingsError as error:
             variables.faults += [f"{path}: {fault}" for fault in error.faults]
             continue
@@ -262,6 +267,17 @@ def _smtp_fault(fault: str) -> str:
     fields, _, text = fault.removeprefix("smtp: ").partition(": ")
     names = (each.removesuffix("_address").upper() for each in fields.split(", "))
     return f"{', '.join(f'{PREFIX}SMTP_{name}' for name in names)}: {text}; correct it"
+
+
+def _spelling(variables: Variables) -> bool:
+    wanted = variables.choice("SPELLING", _FLAGS, False)
+    if wanted and not language.is_installed():
+        variables.fault(
+            "SPELLING",
+            "is true, but harper-py is not installed, so no message would be checked; install "
+            "fhirmsg[language], or set it to false",
+        )
+    return wanted
 
 
 def _check_providers(

@@ -14,11 +14,11 @@ from fhirmsg.answers import Answer, RecordState, Retry, State
 from fhirmsg.calls import Call, Times
 from fhirmsg.clock import Deadline
 from fhirmsg.errors import StillRunning, TryLater
+from fhirmsg.following_up import FollowUp
 from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.decision import Decision, Verdict
-from fhirmsg.guidance.request import SendRequest
-from fhirmsg.guidance.rule import Lift
-from fhirmsg.judging import judge, outbound
+from fhirmsg.guidance.request import Evidence
+from fhirmsg.judging import Judge, outbound
 from fhirmsg.ports import (
     CommunicationLog,
     Entry,
@@ -43,7 +43,8 @@ _UNKNOWN = (
 )
 _NO_EVIDENCE = (
     "The message left, and the process that decided on it ended before it could record on what "
-    "ground. The call that came after brought an override: write down who approved it and why."
+    "ground. The call that came after brought evidence, such as an override or an emergency "
+    "declaration: write down who stands for it and why."
 )
 
 
@@ -77,12 +78,16 @@ class HandOff:
         *,
         read: Callable[[Call], ReadResult],
         log: CommunicationLog,
+        follow_up: FollowUp,
+        judge: Judge,
         times: Times,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         """Read afresh with `read`; `pause` waits between two looks."""
         self._read = read
         self._log = log
+        self._follow_up = follow_up
+        self._judge = judge
         self._times = times
         self._pause = pause
 
@@ -95,7 +100,7 @@ class HandOff:
         for _ in range(_TRIES):
             case, decision = self._decide_again(attempt)
             if decision.verdict is not Verdict.SEND:
-                return self._stopped_by_second_look(attempt, decision)
+                return self._stopped_by_second_look(attempt, case, decision)
             if expected is not None and case.contact_point != expected.contact_point:
                 return self._contact_point_changed(attempt, decision)
             receipt = _hand_over(provider, outbound(call, case), attempt.start_by, deadline)
@@ -115,7 +120,7 @@ class HandOff:
             own = [each for each in held or () if each.reference == attempt.entry.reference]
             if own and own[0].attempt != attempt.entry.attempt:
                 still_running(2)
-            return judge(attempt.call, read, openable=held is None or bool(own))
+            return self._judge(attempt.call, read, openable=held is None or bool(own))
         except StillRunning:
             raise
         except Exception:
@@ -144,11 +149,12 @@ class HandOff:
             self._end_unsent(attempt)
         still_running(1)
 
-    def _stopped_by_second_look(self, attempt: Attempt, decision: Decision) -> Answer:
+    def _stopped_by_second_look(self, attempt: Attempt, case: Case, decision: Decision) -> Answer:
         note(attempt.call, "stopped at the second look", decision)
         if attempt.may_have_left:
             return self.unknown(attempt, decision)
         written = self._end_unsent(attempt)
+        self._follow_up.not_sent(attempt.call, case, decision)
         return replace(
             answers.for_decision(attempt.call, decision),
             record=RecordState.COMPLETE if written else RecordState.PENDING,
@@ -175,7 +181,11 @@ class HandOff:
         ended = self._written(
             attempt, lambda: self._log.settle(attempt.entry, EntryStatus.NOT_DONE)
         )
-        return ended is not None
+        if ended is None:
+            return False
+        before = attempt.began.attempt if attempt.began else None
+        self._follow_up.ended_unsent(attempt.call, attempt.entry, (attempt.entry.attempt, before))
+        return True
 
     def _written(self, attempt: Attempt, write: Callable[[], Entry | None]) -> Entry | None:
         """Write what became of an entry; whatever goes wrong in that, the caller gets an answer."""
@@ -211,17 +221,21 @@ class HandOff:
                 sent=(receipt.at or own_time) if accepted else None,
                 provider_id=receipt.provider_id,
                 decision=decision,
-                overriding=_overriding(attempt, decision) if accepted else None,
+                grounds=attempt.call.request,
             ),
         )
-        if accepted and decision is None and attempt.call.request.evidence.override is not None:
-            # The decision it left on died with its process, and with it the override's Provenance.
+        entry = settled or attempt.entry
+        self._follow_up.handed_off(attempt.call, entry, decision)
+        if accepted:
+            self._follow_up.sent(attempt.call)
+        if accepted and decision is None and attempt.call.request.evidence != Evidence():
+            # The decision it left on died with its process, and with it the Provenance.
             self._log.ask_a_person(attempt.entry, "completed-without-evidence", _NO_EVIDENCE)
         what = "accepted" if accepted else "refused by the provider"
         note(attempt.call, what, decision, reason=receipt.reason)
         return answers.for_entry(
             attempt.call,
-            settled or attempt.entry,
+            entry,
             status=State.ACCEPTED if accepted else State.FAILED,
             decision=decision,
             written=settled is not None,
@@ -237,9 +251,10 @@ class HandOff:
                 attempt.entry,
                 EntryStatus.UNKNOWN,
                 decision=sending,
-                overriding=_overriding(attempt, sending),
+                grounds=attempt.call.request,
             ),
         )
+        self._follow_up.handed_off(attempt.call, settled or attempt.entry, sending)
         self._log.ask_a_person(attempt.entry, "unknown", _UNKNOWN)
         note(attempt.call, "may have left", decision)
         answer = answers.for_entry(
@@ -276,15 +291,6 @@ def _hand_over(
         # A provider is not to raise. One that does has told nobody whether the message left.
         audit.error("provider failed", extra={"kind": type(error).__name__})
         return Receipt(outcome=Outcome.MAY_HAVE_LEFT, reason="provider-fault")
-
-
-def _overriding(attempt: Attempt, decision: Decision | None) -> SendRequest | None:
-    """Give the request if the message left, or may have, on an override in it."""
-    overridden = decision is not None and any(
-        finding.lifted is not None and finding.lifted.by is Lift.OVERRIDE
-        for finding in decision.findings
-    )
-    return attempt.call.request if overridden else None
 
 
 def _opened_at(entry: Entry | None) -> datetime | None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from dataclasses import replace
 from uuid import uuid4
 
 from fhirmsg import clock
 from fhirmsg.calls import Call
+from fhirmsg.following_up import review_of
 from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.consents import Kind
+from fhirmsg.guidance.contact import tail
 from fhirmsg.guidance.decision import Decision, decide
-from fhirmsg.guidance.record import ConsentStatus, Gap
+from fhirmsg.guidance.record import ConsentStatus, Gap, PatientFacts
+from fhirmsg.guidance.request import SendRequest
 from fhirmsg.guidance.terms import ResourceVersion
 from fhirmsg.ports import EntryDraft, OutboundMessage, ReadResult
 from fhirmsg.standing import is_confused
@@ -27,12 +31,34 @@ _SEVERAL = (
     "A person has to look at them."
 )
 
-# Findings whose very existence could tell a proxy something.
-_TELLING = ("objection.", "override.", "sensitive.", "person.restricted", "proxy.denied")
+# Names the faults of spelling and grammar in the words of a request about a patient.
+Language = Callable[[SendRequest, PatientFacts], tuple[str, ...]]
+
+# Findings whose very existence could tell a proxy something: that the patient objects or has a
+# service they may not want known; that somebody's role was taken away from them, for
+# safeguarding perhaps; that a number is kept from a message because of whose it is or was, or
+# that confidential words went to one that is not the patient's alone.
+_TELLING = (
+    *("objection.", "override.", "sensitive."),
+    *("person.restricted", "proxy.denied", "proxy.conflict", "contact.excluded"),
+)
+# The same with a plain message is no secret: everybody at that number can read it anyway.
+_TELLING_EXACTLY = frozenset({"contact.shared"})
 
 
-def judge(call: Call, read: ReadResult, *, openable: bool = True) -> tuple[Case, Decision]:
-    """Judge what was read, now. What is doubtful about the read itself becomes a gap."""
+def judge(
+    call: Call,
+    read: ReadResult,
+    *,
+    record_key: bytes | None = None,
+    openable: bool = True,
+    language: tuple[str, ...] = (),
+) -> tuple[Case, Decision]:
+    """Judge what was read, now. What is doubtful about the read itself becomes a gap.
+
+    record_key: keys the digest by which the same words are recognised on earlier messages; none
+    are without it. language: faults of spelling and grammar in the words.
+    """
     gaps = list(read.record.gaps)
     if clock.elapsed_clock() - read.clock_at > call.policy.freshness_seconds:
         gaps.append(Gap(sentence=_TOO_OLD))
@@ -47,35 +73,53 @@ def judge(call: Call, read: ReadResult, *, openable: bool = True) -> tuple[Case,
         as_of=clock.now(),
         message_id=call.message_id,
         message_digest=call.digest,
+        content_digest=None if record_key is None else content_digest(call, record_key),
+        language=language,
     )
     return case, decide(case)
+
+
+class Judge:
+    """Judges with this service's key and language checker. Thread-safe."""
+
+    def __init__(self, record_key: bytes, language: Language | None = None) -> None:
+        """Use them; without a checker the language of a message is not looked at."""
+        self._record_key = record_key
+        self._language = language
+
+    def __call__(
+        self, call: Call, read: ReadResult, *, openable: bool = True
+    ) -> tuple[Case, Decision]:
+        """Judge what was read, now (see `judge`)."""
+        faults: tuple[str, ...] = ()
+        if self._language is not None:
+            faults = self._language(call.request, read.record.patient)
+        return judge(call, read, record_key=self._record_key, openable=openable, language=faults)
 
 
 def draft_entry(call: Call, case: Case, decision: Decision, record_key: bytes) -> EntryDraft:
     """Give what is written when the entry is opened, under a new attempt."""
     point = case.contact_point
     consent = case.grant.consent.version if case.to_proxy and case.grant else None
+    patient = case.record.patient.version.reference
+    attempt = str(uuid4())
     return EntryDraft(
         message_id=call.message_id,
-        attempt=str(uuid4()),
+        attempt=attempt,
         attempt_at=case.as_of,
         message_digest=call.digest,
-        content_digest=_content_digest(call, record_key),
-        patient=case.record.patient.version.reference,
+        content_digest=content_digest(call, record_key),
+        patient=patient,
         recipient=case.recipient.reference,
         request=call.request,
         decision=decision,
-        contact_tail=masked(point.value if point else None),
+        contact_tail=tail(point.value if point else None),
         label_restricted=needs_restricted_label(case, decision),
         correlation_id=call.correlation_id,
         proxy_consent=None if consent is None else _cited(consent),
         copy_body=call.policy.record_copy,
+        review=review_of(call, decision, patient=patient, attempt=attempt),
     )
-
-
-def masked(value: str | None) -> str:
-    """Give a hint of a contact point that does not give it away: its last three characters."""
-    return "" if not value else value[-3:]
 
 
 def _cited(version: ResourceVersion) -> str:
@@ -84,7 +128,8 @@ def _cited(version: ResourceVersion) -> str:
     return f"{version.reference}/_history/{version.version_id}"
 
 
-def _content_digest(call: Call, record_key: bytes) -> str:
+def content_digest(call: Call, record_key: bytes) -> str:
+    """Give the keyed digest (HMAC-SHA-256, hex) of subject line and body."""
     content = call.request.content
     text = f"{content.subject or ''}\n{content.body}"
     return hmac.new(record_key, text.encode(), hashlib.sha256).hexdigest()
@@ -95,12 +140,20 @@ def needs_restricted_label(case: Case, decision: Decision) -> bool:
 
     It does when its very existence beside an objection, an override or a sensitive service could
     tell a proxy something, and for every patient with a safety restriction or a denied person.
+    So it does in an emergency: it says so, and may be about the very person who reads it.
     """
-    if any(finding.code.startswith(_TELLING) for finding in decision.findings):
+    if decision.emergency or any(
+        finding.code.startswith(_TELLING) or finding.code in _TELLING_EXACTLY
+        for finding in decision.findings
+    ):
         return True
     return any(
         consent.status is ConsentStatus.ACTIVE
-        and (consent.safety or Kind.DENIAL_OF_PERSON in case.kinds[consent.key])
+        and (
+            consent.safety
+            or consent.restricted_digests
+            or Kind.DENIAL_OF_PERSON in case.kinds[consent.key]
+        )
         for consent in case.consents_with_linked
     )
 

@@ -7,12 +7,14 @@ clinician writes is not for us to improve.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
 from fhirmsg.errors import SettingsError
+from fhirmsg.guidance.record import PatientFacts
+from fhirmsg.guidance.request import SendRequest
 
 # Harper's kinds of lint that say that something is wrong, and the word we use for each.
 _KINDS = {
@@ -85,6 +87,18 @@ class LanguageChecker:
             if kind and not _is_a_name(text, lint, known):
                 counts[kind] = counts.get(kind, 0) + 1
         return tuple(Remark(kind=kind, count=count) for kind, count in sorted(counts.items()))
+
+
+def faults_in(checker: LanguageChecker) -> Callable[[SendRequest, PatientFacts], tuple[str, ...]]:
+    """Give a function that names the faults in a request's words, knowing the patient's names."""
+
+    def faults(request: SendRequest, patient: PatientFacts) -> tuple[str, ...]:
+        content = request.content
+        text = content.body if content.subject is None else f"{content.subject}\n{content.body}"
+        names = (*patient.known.given, *patient.known.family)
+        return tuple(f"{each.count} of {each.kind}" for each in checker.remarks(text, names))
+
+    return faults
 
 
 def _is_a_name(text: str, lint: Any, known: set[str]) -> bool:

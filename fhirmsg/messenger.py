@@ -23,10 +23,12 @@ from fhirmsg.errors import (
     ProviderSilent,
     RecipientNotFound,
     RecordUnavailable,
+    TryLater,
 )
+from fhirmsg.following_up import FollowUp
 from fhirmsg.guidance.decision import Verdict
 from fhirmsg.handing_off import Attempt, HandOff, audit, note, still_running
-from fhirmsg.judging import draft_entry, judge
+from fhirmsg.judging import Judge, Language, draft_entry
 from fhirmsg.ports import (
     CommunicationLog,
     Entry,
@@ -40,6 +42,7 @@ from fhirmsg.ports import (
 )
 from fhirmsg.standing import others, standing
 
+_OPEN_AGAIN = 5
 _SEVERAL = "Several record entries carry one message id; find out which of them is true."
 
 
@@ -53,16 +56,30 @@ class Messenger:
         log: CommunicationLog,
         providers: Mapping[str, Provider],
         record_key: bytes,
+        language: Language | None = None,
         times: Times | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Use these ports. `record_key` keys the digest of contents on the record."""
+        """Use these ports.
+
+        record_key keys the digest of contents on the record. language names faults of spelling
+        and grammar in a message; without it they are not looked for.
+        """
         self._reader = reader
         self._log = log
         self._providers = providers
         self._record_key = record_key
+        self._judge = Judge(record_key, language)
         self._times = times or Times()
-        self._hand_off = HandOff(read=self._read, log=log, times=self._times, pause=pause)
+        self._follow_up = FollowUp(log)
+        self._hand_off = HandOff(
+            read=self._read,
+            log=log,
+            follow_up=self._follow_up,
+            judge=self._judge,
+            times=self._times,
+            pause=pause,
+        )
         self._clocks_apart = False
 
     def check(self, call: Call) -> Answer:
@@ -70,7 +87,7 @@ class Messenger:
 
         Raises PatientNotFound, RecipientNotFound, PatientAmbiguous or RecordUnavailable.
         """
-        _, decision = judge(call, self._read(call))
+        _, decision = self._judge(call, self._read(call))
         note(call, "checked", decision)
         return answers.for_decision(call, decision)
 
@@ -87,11 +104,12 @@ class Messenger:
         entry = self._only_entry(read)
         if entry is not None and entry.status is not EntryStatus.NOT_DONE:
             return self._already_there(call, entry)
-        case, decision = judge(call, read)
+        case, decision = self._judge(call, read)
         if decision.verdict is not Verdict.SEND:
             note(call, "not sent", decision)
             if call.policy.record_refusals and entry is None and read.entries is not None:
                 self._log.note_refusal(draft_entry(call, case, decision, self._record_key))
+            self._follow_up.not_sent(call, case, decision)
             return answers.for_decision(call, decision)
         draft = draft_entry(call, case, decision, self._record_key)
         start_by = Deadline(self._times.start_within)
@@ -157,8 +175,17 @@ class Messenger:
             still_running(1)
 
     def _not_opened(self, call: Call, read: ReadResult) -> Answer:
-        _, decision = judge(call, read, openable=False)
+        _, decision = self._judge(call, read, openable=False)
         note(call, "not sent", decision)
+        if decision.verdict is Verdict.SEND:
+            # An emergency may go without an entry, but without one nobody could tell afterwards
+            # whether it went, and the same call again would send it twice.
+            raise TryLater(
+                "The message may be sent, and its record entry could not be opened. This call "
+                "sent nothing; try again under the same Idempotency-Key, or use another way, such "
+                "as a call.",
+                _OPEN_AGAIN,
+            )
         return answers.for_decision(call, decision)
 
     # --- an entry is there already -----------------------------------------------------------

@@ -15,7 +15,7 @@ from fhirmsg.guidance.decision import Decision
 from fhirmsg.guidance.policy import LocalPolicy
 from fhirmsg.guidance.record import PatientRecord
 from fhirmsg.guidance.request import SendRequest
-from fhirmsg.guidance.terms import Channel
+from fhirmsg.guidance.terms import Channel, Person
 
 
 class EntryStatus(StrEnum):
@@ -34,6 +34,7 @@ class Entry:
 
     `resource` is the Communication itself, kept for the next version-checked update.
     `age_seconds` is the server's own Date less its own lastUpdated, None when either is missing.
+    `emergency`: it says that it was opened in an emergency.
     """
 
     reference: str
@@ -56,6 +57,7 @@ class Entry:
     recipient: str | None = None
     text: str | None = field(default=None, repr=False)
     fidelity: str | None = None
+    emergency: bool = False
     resource: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -84,12 +86,50 @@ class RecordReader(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TaskDraft:
+    """Something for a person to do about one patient: no message text, reason or contact detail.
+
+    key: its business identifier; there is one Task of a key. patient, focus: literal references,
+    empty or None when there is none. findings: (code, sentence) of each. roles: who is to be
+    asked. requester: on whose account it is there. attempt: the one of the entry it belongs to.
+    """
+
+    key: str
+    code: str
+    text: str
+    patient: str = ""
+    focus: str | None = None
+    findings: tuple[tuple[str, str], ...] = ()
+    roles: tuple[str, ...] = ()
+    requester: Person | None = None
+    urgent: bool = True
+    attempt: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declined:
+    """An individual's "no" to one proxy hearing of one service.
+
+    patient, proxy: literal references. proxy_keys: identity keys of the proxy. service:
+    `system|code` or a bare code. by: who asked, at: when.
+    """
+
+    patient: str
+    proxy: str
+    proxy_keys: frozenset[str]
+    service: str
+    at: datetime
+    by: Person | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EntryDraft:
     """What is written when an entry is opened or claimed.
 
     `patient` and `recipient` are literal references as resolved by the read. `contact_tail` is a
     masked hint of the contact point, `label_restricted` asks for the confidentiality label R,
-    `proxy_consent` is the grant a proxy receives on (`Consent/1/_history/2`).
+    `proxy_consent` is the grant a proxy receives on (`Consent/1/_history/2`). `review` is the
+    Task that is opened with it in an emergency.
     """
 
     message_id: str
@@ -106,6 +146,7 @@ class EntryDraft:
     correlation_id: str | None = None
     proxy_consent: str | None = None
     copy_body: bool = True
+    review: TaskDraft | None = None
 
 
 class Opened(Enum):
@@ -119,17 +160,25 @@ class Opened(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """Result of opening: `entry` is ours, or the one that was there first."""
+    """Result of opening: `entry` is ours, or the one that was there first.
+
+    `reviewed`: the draft's review was written in the same transaction.
+    """
 
     outcome: Opened
     entry: Entry | None = None
+    reviewed: bool = False
 
 
 class CommunicationLog(Protocol):
     """Writes and finds the record entries. Each method makes its own retries."""
 
     def open(self, draft: EntryDraft) -> Opening:
-        """Create the entry unless one with this message id exists."""
+        """Create the entry unless one with this message id exists, its review Task with it.
+
+        The two are written in one transaction. Where the server takes none, the Task follows; it
+        may then be missing, which is logged, and `keep_task` makes up for it.
+        """
         ...
 
     def note_refusal(self, draft: EntryDraft) -> bool:
@@ -151,11 +200,12 @@ class CommunicationLog(Protocol):
         sent: datetime | None = None,
         provider_id: str | None = None,
         decision: Decision | None = None,
-        overriding: SendRequest | None = None,
+        grounds: SendRequest | None = None,
     ) -> Entry | None:
         """Record how the hand-off ended; None when that could not be written.
 
-        With `overriding`, the override in that request is written beside it as a Provenance.
+        With `grounds`, what the decision stands on in the evidence of that request is written
+        beside it as a Provenance: an override, an emergency, a review, a reason.
         """
         ...
 
@@ -164,7 +214,32 @@ class CommunicationLog(Protocol):
         ...
 
     def ask_a_person(self, entry: Entry, code: str, text: str) -> None:
-        """Open a Task about this entry, unless one with this code is open already."""
+        """Open a Task about this entry, unless one with this code is there already."""
+        ...
+
+    def keep_task(self, task: TaskDraft) -> bool:
+        """Have this Task stand as drafted; tell whether it does. A failure is logged.
+
+        It is created unless one of its key is there, and brought up to date if that one is still
+        open. One that belongs to an attempt is opened again if it was cancelled. One that
+        somebody has completed stays as it is.
+        """
+        ...
+
+    def close_task(
+        self, key: str, *, done: bool, note: str, attempts: frozenset[str] | None = None
+    ) -> bool:
+        """Complete the open Task of this key, or cancel it; tell whether none is open any more.
+
+        With `attempts`, only one that belongs to one of them. A failure is logged.
+        """
+        ...
+
+    def remember(self, declined: Declined) -> bool:
+        """Put the "no" on record as a Consent that denies this proxy this service.
+
+        Once, until it is withdrawn. Tells whether it is there; a failure is logged.
+        """
         ...
 
 

@@ -102,19 +102,12 @@ def meant(word: str, words: Iterable[str]) -> str:
 class Section:
     """One mapping of a file. What is asked for and is not right becomes a fault under its path.
 
-    `readable` is false when it is missing or something else than a mapping. `keys` may be there;
-    `later` are keys of features that this version does not have. A value that is not right is
-    answered by one of the right type, so that reading goes on.
+    `readable` is false when it is missing or something else than a mapping. `keys` may be there.
+    A value that is not right is answered by one of the right type, so that reading goes on.
     """
 
     def __init__(
-        self,
-        value: object,
-        path: str,
-        faults: list[str],
-        *,
-        keys: Collection[str] | None,
-        later: Collection[str] = (),
+        self, value: object, path: str, faults: list[str], *, keys: Collection[str] | None
     ) -> None:
         """Look at a value that should be a mapping; `keys` None allows any."""
         self.path = path
@@ -124,9 +117,7 @@ class Section:
         if not self.readable:
             self.faults.append(f"{path or 'the file'}: is {shown(value)}; {_write_mapping(keys)}")
         for key in self._values:
-            if key in later:
-                self.fault(key, "is not supported by this version of fhirmsg; remove it")
-            elif keys is not None and key not in keys:
+            if keys is not None and key not in keys:
                 self.fault(key, f"is not a key that is known here{meant(key, keys)}")
 
     def __iter__(self) -> Iterator[str]:
@@ -185,14 +176,27 @@ class Section:
 
     def number(self, key: str, low: float, high: float, *, default: float) -> float:
         """Give a number within bounds, both inclusive."""
-        if key not in self:
-            return default
         what = f"write a number from {low:g} to {high:g}"
+        return self._number(key, low, high, default, what)
+
+    def whole(self, key: str, low: int, high: int, *, default: int) -> int:
+        """Give a whole number within bounds, both inclusive."""
+        what = f"write a whole number from {low} to {high}"
+        number = self._number(key, low, high, default, what)
+        if not number.is_integer():
+            self.fault(key, f"is {shown(self.get(key))}; {what}")
+        return int(number)
+
+    def _number(self, key: str, low: float, high: float, default: float, what: str) -> float:
+        if key not in self:
+            return float(default)
         text = self.text(key, what=what)
         number = number_in(text)
-        if text and (number is None or not low <= number <= high):
+        if number is not None and low <= number <= high:
+            return number
+        if text:
             self.fault(key, f"is {shown(text)}; {what}")
-        return default if number is None else number
+        return float(default)
 
     def items(self, key: str, *, what: str, required: bool) -> list[tuple[str, object]]:
         """Give the members of a list with their paths."""
@@ -219,15 +223,13 @@ class Section:
             self.fault(key, f"is an empty list; {what}")
         return found
 
-    def section(
-        self, key: str, keys: Collection[str] | None, *, required: bool, later: Collection[str] = ()
-    ) -> Section:
+    def section(self, key: str, keys: Collection[str] | None, *, required: bool) -> Section:
         """Give the mapping under a key; an empty one when it is missing and need not be there."""
         value = self._values.get(key)
         if value is None and (required or key in self):
             self._missing(key, _write_mapping(keys))
         members = {} if value is None else value
-        found = Section(members, self.at(key), self.faults, keys=keys, later=later)
+        found = Section(members, self.at(key), self.faults, keys=keys)
         found.readable = found.readable and value is not None
         return found
 

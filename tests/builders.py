@@ -22,6 +22,7 @@ from fhirmsg.guidance.record import (
     Basis,
     ConsentFacts,
     ContactPoint,
+    Neighbour,
     OrganisationRef,
     PatientFacts,
     PatientRecord,
@@ -30,14 +31,19 @@ from fhirmsg.guidance.record import (
     RelatedPersonFacts,
 )
 from fhirmsg.guidance.request import (
+    Acknowledgement,
     CitedVersion,
     Content,
+    Emergency,
     Evidence,
+    IndividualCheck,
     Override,
+    Review,
     SendRequest,
     Service,
     message_digest,
 )
+from fhirmsg.guidance.rule import Finding
 from fhirmsg.guidance.terms import (
     BirthInterval,
     Channel,
@@ -45,6 +51,7 @@ from fhirmsg.guidance.terms import (
     Match,
     Period,
     Person,
+    Protects,
     Purpose,
     ResourceVersion,
 )
@@ -312,6 +319,7 @@ def a_policy(*platforms: Platform, **fields: Any) -> LocalPolicy:
         "name": "Example Surgery",
         "zone": LONDON,
         "approve_overrides": frozenset({"Caldicott Guardian", "Data Protection Officer"}),
+        "review": frozenset({"Caldicott Guardian", "IG lead"}),
         "platforms": {platform.name: platform for platform in registered},
     }
     return LocalPolicy(**{**defaults, **fields})
@@ -410,6 +418,89 @@ def with_override(case: Case, override: Override | None = None, **fields: Any) -
     """Give the case with an override beside its request, a valid one unless told otherwise."""
     brought = override or an_override(case, **fields)
     return replace(case, request=replace(case.request, evidence=Evidence(override=brought)))
+
+
+def with_evidence(case: Case, **parts: Any) -> Case:
+    """Give the case with these pieces of evidence beside its request."""
+    return replace(
+        case,
+        request=replace(case.request, evidence=replace(case.request.evidence, **parts)),
+    )
+
+
+def an_emergency(case: Case, **fields: Any) -> Emergency:
+    """Give a declaration of an emergency that is complete, made just now by the requester."""
+    defaults = {
+        "declared_by": case.request.requester,
+        "declared_at": case.as_of - timedelta(minutes=5),
+        "reason": "A wrong dose was given out this morning.",
+        "protects": Protects.PATIENT,
+        "consulted": Person(name="Sana Senior", role="senior partner"),
+    }
+    return Emergency(**{**defaults, **fields})
+
+
+def in_emergency(case: Case, *acknowledged: Acknowledgement | str, **fields: Any) -> Case:
+    """Give the case with a declaration, and with acknowledgements: codes, or whole ones."""
+    seen = tuple(
+        Acknowledgement(code=each) if isinstance(each, str) else each for each in acknowledged
+    )
+    return with_evidence(case, emergency=an_emergency(case, **fields), acknowledged=seen)
+
+
+def a_review(case: Case, code: str, /, **fields: Any) -> Review:
+    """Give a review by the Caldicott Guardian of one finding of the case as it stands."""
+    defaults = {
+        "code": code,
+        "reviewer": GUARDIAN,
+        "note": "Looked at the record and talked with the practice.",
+        "at": case.as_of - timedelta(minutes=10),
+        "message_id": case.message_id,
+        "message_digest": case.message_digest,
+        "resources": tuple(
+            CitedVersion(reference=version.reference, version_id=version.version_id)
+            for finding in decide(case).findings
+            if finding.code == code
+            for version in finding.evidence
+        ),
+    }
+    return Review(**{**defaults, **fields})
+
+
+def reviewed(case: Case, code: str, /, **fields: Any) -> Case:
+    """Give the case with a review of one finding."""
+    return with_evidence(case, reviews=(a_review(case, code, **fields),))
+
+
+def a_check(case: Case, **fields: Any) -> IndividualCheck:
+    """Give the individual's yes to this proxy hearing of the service of the case."""
+    defaults = {
+        "proxy": case.recipient.reference,
+        "service": case.request.service.code,
+        "answer": Declared.YES,
+        "by": NURSE,
+        "at": case.as_of - timedelta(days=3),
+    }
+    return IndividualCheck(**{**defaults, **fields})
+
+
+def a_neighbour(
+    *values: str, id: str = "RelatedPerson/lodger", related: bool = True, **fields: Any
+) -> Neighbour:
+    """Give somebody else with these contact points, related to Amara unless told otherwise."""
+    defaults = {
+        "version": ResourceVersion(reference=id, version_id="1"),
+        "keys": frozenset({id}),
+        "values": frozenset(values),
+        "related_to": frozenset({AMARA}) if related else frozenset(),
+    }
+    return Neighbour(**{**defaults, **fields})
+
+
+def finding_of(case: Case, code: str) -> Finding:
+    """Give the one finding of a code; fails when there is none or there are several."""
+    (found,) = (finding for finding in decide(case).findings if finding.code == code)
+    return found
 
 
 def codes_of(case_or_decision: Case | Decision) -> set[str]:

@@ -14,6 +14,7 @@ from fhirmsg.guidance.decision import Decision
 from fhirmsg.guidance.policy import LocalPolicy
 from fhirmsg.guidance.request import SendRequest
 from fhirmsg.ports import (
+    Declined,
     Entry,
     EntryDraft,
     EntryStatus,
@@ -24,6 +25,7 @@ from fhirmsg.ports import (
     ProviderKind,
     ReadResult,
     Receipt,
+    TaskDraft,
 )
 
 
@@ -65,6 +67,7 @@ class FakeLog:
     """Keeps entries in memory. `events` tells what was done, in order.
 
     `age` is how old entries seem, `write_age` how old one seems that was written just now.
+    `follows_up` says how writing Tasks and Consents ends; a failure in it is raised.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -77,6 +80,10 @@ class FakeLog:
     tasks: list[str] = field(default_factory=list)
     drafts: list[EntryDraft] = field(default_factory=list)
     settled: list[dict[str, Any]] = field(default_factory=list)
+    kept: list[TaskDraft] = field(default_factory=list)
+    closed: list[tuple[str, bool, frozenset[str] | None]] = field(default_factory=list)
+    remembered: list[Declined] = field(default_factory=list)
+    follows_up: bool | Exception = True
 
     def open(self, draft: EntryDraft) -> Opening:
         """Open, or answer as the test says."""
@@ -117,11 +124,11 @@ class FakeLog:
         sent: datetime | None = None,
         provider_id: str | None = None,
         decision: Decision | None = None,
-        overriding: SendRequest | None = None,
+        grounds: SendRequest | None = None,
     ) -> Entry | None:
         """Write the end of a hand-off."""
         self.events.append(f"settle {status}")
-        self.settled.append({"sent": sent, "decision": decision, "overriding": overriding})
+        self.settled.append({"sent": sent, "decision": decision, "grounds": grounds})
         if not self.settles:
             return None
         done = replace(entry, status=status, provider_id=provider_id)
@@ -138,6 +145,28 @@ class FakeLog:
     def ask_a_person(self, entry: Entry, code: str, text: str) -> None:
         """Remember the reason."""
         self.tasks.append(code)
+
+    def keep_task(self, task: TaskDraft) -> bool:
+        """Keep the Task."""
+        self.kept.append(task)
+        return self._follow_up()
+
+    def close_task(
+        self, key: str, *, done: bool, note: str, attempts: frozenset[str] | None = None
+    ) -> bool:
+        """Remember what was closed."""
+        self.closed.append((key, done, attempts))
+        return self._follow_up()
+
+    def remember(self, declined: Declined) -> bool:
+        """Remember the "no"."""
+        self.remembered.append(declined)
+        return self._follow_up()
+
+    def _follow_up(self) -> bool:
+        if isinstance(self.follows_up, Exception):
+            raise self.follows_up
+        return self.follows_up
 
     @property
     def status(self) -> EntryStatus | None:
@@ -159,6 +188,8 @@ def an_entry(draft: EntryDraft, **changes: Any) -> Entry:
         receipt_digest=draft.decision.receipt_digest(),
         opened_at=draft.attempt_at.isoformat(),
         age_seconds=0.0,
+        subject=draft.patient,
+        emergency=draft.decision.emergency,
     )
     return replace(written, **changes)
 

@@ -33,6 +33,7 @@ class Reply:
     status: int
     body: bytes = b""
     content_type: str = "application/fhir+json"
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class Drop(Exception):
@@ -67,7 +68,7 @@ def reverse_proxy(upstream: str, hook: Hook) -> Iterator[str]:
             else:
                 status, headers, content = (
                     reply.status,
-                    [("Content-Type", reply.content_type)],
+                    [("Content-Type", reply.content_type), *reply.headers],
                     reply.body,
                 )
             if drop:

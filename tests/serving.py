@@ -42,7 +42,7 @@ default_platform: {{{defaults}}}
 CLIENTS = f"""
 - id: tests
   keys: [{digest_of(KEY)}]
-  scopes: [check, send, override, read]
+  scopes: [check, send, override, emergency, read, reasons]
   organisations: [A12345]
 - id: checker
   keys: [{digest_of(CHECK_ONLY_KEY)}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from fhirmsg import __version__
 from fhirmsg.cli import main
 from fhirmsg.clients import ClientBook
 from fhirmsg.clientsfile import parse_clients
+from fhirmsg.guidance.rule_table import as_json, as_markdown
 
 EXAMPLE = Path(__file__).parent.parent / "fixtures" / "policy" / "example.yaml"
 
@@ -61,7 +63,7 @@ def test_help_names_the_commands_and_imports_nothing_heavy() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
     )
     *told, heavy = found.stdout.splitlines()
-    for command in ("keys", "policy", "serve"):
+    for command in ("keys", "policy", "rules", "serve"):
         assert any(line.startswith(f"  {command}") for line in told)
     assert heavy == "set()"
 
@@ -133,3 +135,33 @@ def test_serve_tells_every_fault_of_the_settings_and_does_not_start() -> None:
     assert found.stdout == ""
     for name in ("PORT", "TYPO", "FHIR_BASE_URL", "RECORD_KEY", "POLICY_FILES", "CLIENTS_FILE"):
         assert f"  FHIRMSG_{name}: " in found.stderr
+
+
+def test_the_rules_are_printed_as_a_table_for_people() -> None:
+    found = run("rules")
+    assert (found.exit_code, found.stderr) == (0, "")
+    assert found.stdout == as_markdown()
+    assert run("rules", "--format", "markdown").stdout == found.stdout
+
+
+def test_the_rules_are_printed_as_data() -> None:
+    found = run("rules", "--format", "json")
+    assert (found.exit_code, found.stderr) == (0, "")
+    assert json.loads(found.stdout) == as_json()
+
+
+def test_the_rules_are_printed_in_no_other_form() -> None:
+    found = run("rules", "--format", "yaml")
+    assert found.exit_code == 2
+    assert "'markdown', 'json'" in found.stderr
+
+
+def test_what_is_wrong_with_a_lexicon_is_told_with_the_policy(tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text(EXAMPLE.read_text().replace("lexicon: null", "lexicon: words.yaml"))
+    assert "  lexicon: 'words.yaml' cannot be read" in run("policy", "check", str(file)).stderr
+    (tmp_path / "words.yaml").write_text("version: '1'\ncategories: {}\n")
+    found = run("policy", "check", str(file))
+    assert found.exit_code == 1
+    assert "  lexicon: words.yaml: categories: is missing" in found.stderr
+    assert len(found.stderr.splitlines()) == 2

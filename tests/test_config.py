@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,7 @@ def test_what_is_required_is_enough(environment: dict[str, str]) -> None:
     assert found.smtp is None
     assert found.proxies == {}
     assert found.log_level == "INFO"
+    assert not found.spelling
 
 
 def test_everything_that_can_be_set_is_taken(environment: dict[str, str], tmp_path: Path) -> None:
@@ -94,6 +96,7 @@ def test_everything_that_can_be_set_is_taken(environment: dict[str, str], tmp_pa
         SMTP_PASSWORD=" with blanks ",
         SMTP_CA_FILE=str(authority),
         LOG_LEVEL="debug",
+        SPELLING="True",
     )
     assert (found.host, found.port, found.threads) == ("::1", 0, 4)
     fhir = found.fhir
@@ -106,6 +109,7 @@ def test_everything_that_can_be_set_is_taken(environment: dict[str, str], tmp_pa
     assert found.smtp.password == " with blanks "
     assert found.smtp.reply_to == "desk@example.com"
     assert found.log_level == "DEBUG"
+    assert found.spelling
 
 
 def test_every_fault_is_told_at_once_with_what_to_do(tmp_path: Path) -> None:
@@ -344,6 +348,28 @@ def test_a_provider_that_a_policy_names_is_configured(
     )
 
 
+def test_a_lexicon_is_looked_for_beside_the_policy_that_names_it(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    with (tmp_path / "policy.yaml").open("a") as policy:
+        policy.write("lexicon: words.yaml\n")
+    fault = faults(environment)[0]
+    assert fault.startswith(f"{tmp_path / 'policy.yaml'}: lexicon: 'words.yaml' cannot be read")
+    words = "version: '7'\ncategories: {feet: {label: feet, conditions: [bunions]}}\n"
+    (tmp_path / "words.yaml").write_text(words)
+    assert settings(environment).policies["A12345"].lexicon.version == "7"
+
+
+def test_spelling_is_checked_where_the_checker_is_installed_alone(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "harper", None)
+    (fault,) = faults(environment, SPELLING="true")
+    assert fault.startswith("FHIRMSG_SPELLING: is true, but harper-py is not installed")
+    assert "install fhirmsg[language]" in fault
+    assert not settings(environment, SPELLING="false").spelling
+
+
 def test_the_example_files_work_together(environment: dict[str, str]) -> None:
     found = settings(
         environment,
@@ -367,7 +393,7 @@ def test_a_client_is_read_with_what_it_may_do() -> None:
         f"""
 - id: reminders
   keys: [{DIGEST}, {DIGEST.upper().replace("A", "B")}]
-  scopes: [check, send, override, emergency, read]
+  scopes: [check, send, override, emergency, read, reasons]
   organisations: [a12345]
   persons: [clerk-1]
   roles: [receptionist]
@@ -472,6 +498,7 @@ def test_what_is_wrong_with_a_way_out_is_told_by_its_variable(
         ("LEASE_MARGIN_SECONDS", "4000"),
         ("LOG_LEVEL", "TRACE"),
         ("ALLOW_PLAIN_HTTP", "yes"),
+        ("SPELLING", "on"),
     ],
 )
 def test_a_value_out_of_bounds_is_a_fault(

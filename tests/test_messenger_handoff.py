@@ -120,22 +120,14 @@ def test_an_end_that_cannot_be_written_is_told_and_pending(receipt: Receipt, sta
 # --- an override -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("receipt", "written"), [(ACCEPTED, True), (MAY_HAVE_LEFT, True), (REFUSED, False)]
-)
-def test_an_override_is_written_beside_a_message_that_left_or_may_have(
-    receipt: Receipt, written: bool
+@pytest.mark.parametrize("receipt", [ACCEPTED, MAY_HAVE_LEFT, REFUSED])
+def test_what_a_decision_stands_on_is_written_beside_what_became_of_the_message(
+    receipt: Receipt,
 ) -> None:
     desk = a_desk(overridden())
     desk.provider.script = [receipt]
     answer = desk.send()
     assert "objection.active" in codes(answer)
-    overriding = desk.log.settled[0]["overriding"]
-    assert overriding == (desk.call.request if written else None)
+    [settled] = desk.log.settled
+    assert (settled["decision"], settled["grounds"]) == (answer.decision, desk.call.request)
     assert desk.log.drafts[0].label_restricted
-
-
-def test_no_override_is_written_beside_a_plain_message() -> None:
-    desk = a_desk()
-    desk.send()
-    assert desk.log.settled[0]["overriding"] is None

@@ -23,6 +23,9 @@ from tests import builders
 
 FHIR_JSON = {"Content-Type": "application/fhir+json", "Accept": "application/fhir+json"}
 PATIENT = "Patient/amara"
+# Since when contact points are in use: without a start nobody would have confirmed them.
+SINCE = {"start": "2025-01-01"}
+KEY = b"a key of the tests, not a secret"
 
 
 def put(base: str, *resources: dict[str, Any]) -> None:
@@ -51,8 +54,8 @@ def a_patient_resource(**changes: Any) -> dict[str, Any]:
         "identifier": [{"system": builders.NHS_NUMBER, "value": "9990000018"}],
         "birthDate": "1984-03-02",
         "telecom": [
-            {"system": "phone", "use": "mobile", "value": "07700 900123"},
-            {"system": "email", "value": "amara@example.com"},
+            {"system": "phone", "use": "mobile", "value": "07700 900123", "period": SINCE},
+            {"system": "email", "value": "amara@example.com", "period": SINCE},
         ],
         **changes,
     }
@@ -123,10 +126,10 @@ class World:
         self.outbox = Outbox(None)
         self.real_log = FhirCommunicationLog(self.client)
         self.messenger = Messenger(
-            reader=FhirRecordReader(self.client),
+            reader=FhirRecordReader(self.client, contact_key=KEY),
             log=self.log or self.real_log,
             providers={"outbox": self.provider or self.outbox},
-            record_key=b"a key of the tests, not a secret",
+            record_key=KEY,
             times=self.times,
             pause=self.pause,
         )

@@ -66,7 +66,7 @@ def _environment(
 ) -> dict[str, str]:
     clients = folder / "clients.yaml"
     clients.write_text(
-        f"- id: demo\n  keys: ['{digest}']\n  scopes: [check, send, override, read]\n"
+        f"- id: demo\n  keys: ['{digest}']\n  scopes: [check, send, override, emergency, read]\n"
         "  organisations: [A12345]\n"
     )
     policy = packaged("policy/example.yaml", in_the_repository="fixtures/policy/example.yaml")

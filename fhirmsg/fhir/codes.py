@@ -33,6 +33,14 @@ CHANNEL_SYSTEM = own_system("channel")
 CATEGORY_SYSTEM = own_system("consent-category")
 REASON_SYSTEM = own_system("objection-reason")
 TASK_SYSTEM = own_system("task")
+FINDING_SYSTEM = own_system("finding")
+ACTIVITY_SYSTEM = own_system("activity")
+LIFT_SYSTEM = own_system("lift")
+# Why a message was sent, as far as everybody who reads the record may know it.
+MESSAGE_REASON_SYSTEM = own_system("message-reason")
+# Beside a service's own code, it says of a Consent's code that it is a service and no channel.
+SERVICE_SYSTEM = own_system("service")
+INDIVIDUAL_CHECK = f"{OWN}Id/individual-check"
 PERSONA_TAG_SYSTEM = own_system("tag")
 
 NHS_NUMBER = "https://fhir.nhs.uk/id/nhs-number"
@@ -56,6 +64,11 @@ FLAG_PROXY_ROLE = "http://fhir.nhs.uk/england/codesystem/flagproxyrole"
 PREFERRED_METHOD = "http://fhir.hl7.org.uk/codesystem/ukcore-preferredcontactmethod"
 CONTACT_POINT_SYSTEM = "http://hl7.org/fhir/contact-point-system"
 
+ACT_CODE_AS_WRITTEN = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
+ACT_REASON_AS_WRITTEN = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
+CONSENT_SCOPE_AS_WRITTEN = "http://terminology.hl7.org/CodeSystem/consentscope"
+PARTICIPATION_TYPE_AS_WRITTEN = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
+PROVENANCE_PARTICIPANT = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
 CONFIDENTIALITY_AS_WRITTEN = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
 
 _NORMAL_NHS_NUMBER = normal_system(NHS_NUMBER)

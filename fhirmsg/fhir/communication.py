@@ -12,9 +12,12 @@ from typing import Any
 
 from fhirmsg.fhir import codes
 from fhirmsg.fhir.client import Resource
+from fhirmsg.fhir.elements import element, elements
 from fhirmsg.guidance.coding import normal_system
 from fhirmsg.guidance.decision import Decision
+from fhirmsg.guidance.readable import says_something
 from fhirmsg.guidance.request import SendRequest
+from fhirmsg.guidance.rule import Lift
 from fhirmsg.guidance.terms import Occasion, Person, Purpose
 from fhirmsg.ports import EntryDraft, EntryStatus
 
@@ -113,6 +116,7 @@ def opened(draft: EntryDraft) -> Resource:
         communication["about"] = [{"reference": reference} for reference in request.about]
     if draft.proxy_consent:
         communication["note"] = [{"text": f"Sent to a proxy under {draft.proxy_consent}."}]
+    _with_reasons(communication, draft.decision, request)
     if draft.label_restricted:
         communication["meta"] = {"security": [LABEL_RESTRICTED]}
     return communication
@@ -145,12 +149,14 @@ def settled(
     sent: datetime | None = None,
     provider_id: str | None = None,
     decision: Decision | None = None,
+    grounds: SendRequest | None = None,
     attempt: Resource | None = None,
 ) -> Resource:
     """Give the entry with what became of the hand-off.
 
-    An entry that ends `not-done` loses its text and says no reason: who may read the record must
-    not learn from it why nothing was sent.
+    `decision` is the one it was handed off on, `grounds` the request whose evidence that stands
+    on. An entry that ends `not-done` loses its text and says no reason: who may read the record
+    must not learn from it why nothing was sent.
     """
     copy = _copy(resource)
     copy["status"] = str(status)
@@ -158,9 +164,8 @@ def settled(
     if attempt is not None:
         _with_extension(copy, attempt)
     if status is EntryStatus.NOT_DONE:
-        copy.pop("payload", None)
-        copy.pop("note", None)
-        copy.pop("sent", None)
+        for name in ("payload", "note", "sent", "reasonCode"):
+            copy.pop(name, None)
         labels = [*copy.get("meta", {}).get("security", [])]
         if not any(_is_restricted(label) for label in labels):
             labels.append(LABEL_RESTRICTED)
@@ -175,6 +180,8 @@ def settled(
         _with_extension(copy, _simple("provider-id", "valueString", provider_id))
     if decision is not None:
         _with_extension(copy, decision_extension(decision))
+    if decision is not None and grounds is not None:
+        _with_reasons(copy, decision, grounds)
     return copy
 
 
@@ -193,88 +200,51 @@ def _delivery(state: str, at: datetime) -> Resource:
     }
 
 
-def _agent(role: str, person: Person, organisation: str) -> Resource:
-    return {
-        "type": {
-            "coding": [
-                {
-                    "system": "http://terminology.hl7.org/CodeSystem/provenance-participant-type",
-                    "code": role,
-                }
-            ]
-        },
-        "who": {
-            "identifier": {"value": person.identifier or "?"},
-            "display": ", ".join(filter(None, (person.name, person.role))),
-        },
-        "onBehalfOf": {"identifier": {"system": codes.ODS_CODE_AS_WRITTEN, "value": organisation}},
+def person_reference(person: Person) -> Resource:
+    """Name a member of staff, by identifier where there is one, and in words."""
+    reference: Resource = {
+        "display": ", ".join(filter(None, (person.name, person.role))) or "not named"
     }
+    if says_something(person.identifier):
+        reference["identifier"] = {"value": person.identifier}
+    return reference
 
 
-def override_provenance(target: str, request: SendRequest, recorded: datetime) -> Resource:
-    """Give the Provenance of an override: who asked, who approved, why, which objections.
+def _reasons(decision: Decision, request: SendRequest) -> list[Resource]:
+    """Give why it is sent, as far as everybody who reads the record may know it.
 
-    https://hl7.org/fhir/R4/provenance.html; labelled R, because a proxy must not read it.
+    That it is an emergency, never which; and why a preference is not followed. Never an
+    objection, an override, a safety or a sensitivity reason.
     """
-    override = request.evidence.override
-    if override is None or override.approver is None:
-        raise ValueError("the request has no override")
-    return {
-        "resourceType": "Provenance",
-        "meta": {"security": [LABEL_RESTRICTED]},
-        "target": [{"reference": target}],
-        "recorded": instant(recorded),
-        "reason": [
-            {
-                "coding": [
-                    {
-                        "system": "http://terminology.hl7.org/CodeSystem/v3-ActReason",
-                        "code": "BTG",
-                    }
-                ],
-                "text": f"{override.reason} (circumstances: {override.circumstances})",
-            }
-        ],
-        "activity": {
-            "coding": [{"system": codes.own_system("activity"), "code": "override-objection"}]
-        },
-        "agent": [
-            _agent("author", request.requester, request.organization),
-            _agent("verifier", override.approver, request.organization),
-        ],
-        "entity": [
-            {
-                "role": "source",
-                # HAPI strips the version off a reference here, so it is said in words too.
-                "what": {
-                    "reference": f"{each.reference}/_history/{each.version_id}",
-                    "display": f"{each.reference}, version {each.version_id}",
-                },
-            }
-            for each in override.objections
-        ],
-    }
+    found = []
+    if decision.emergency:
+        found.append(_reason("emergency", "Sent in an emergency"))
+    practical = request.evidence.practical_reason
+    if practical is not None and any(
+        finding.lifted is not None and finding.lifted.by is Lift.PRACTICAL_REASON
+        for finding in decision.findings
+    ):
+        found.append(_reason("preference-not-followed", practical.reason or ""))
+    return found
 
 
-def task(
-    *, message_id: str, code: str, text: str, focus: str, patient: str, authored: datetime
-) -> Resource:
-    """Give a Task for a person about one entry (https://hl7.org/fhir/R4/task.html), labelled R.
+def _reason(code: str, text: str) -> Resource:
+    concept: Resource = {"coding": [{"system": codes.MESSAGE_REASON_SYSTEM, "code": code}]}
+    return {**concept, "text": text} if says_something(text) else concept
 
-    `patient` is empty when the entry names none.
-    """
-    resource: Resource = {
-        "resourceType": "Task",
-        "meta": {"security": [LABEL_RESTRICTED]},
-        "identifier": [{"system": codes.TASK_SYSTEM, "value": f"{message_id}:{code}"}],
-        "status": "requested",
-        "intent": "order",
-        "priority": "urgent",
-        "code": {"coding": [{"system": codes.TASK_SYSTEM, "code": code}]},
-        "description": text,
-        "focus": {"reference": focus},
-        "authoredOn": instant(authored),
-    }
-    if patient:
-        resource["for"] = {"reference": patient}
-    return resource
+
+def _with_reasons(resource: Resource, decision: Decision, request: SendRequest) -> None:
+    """Have the reasons be those of this decision; what others wrote there stays."""
+    others = [
+        each
+        for each in resource.get("reasonCode", [])
+        if not any(
+            coding.get("system") == codes.MESSAGE_REASON_SYSTEM
+            for coding in elements(element(each).get("coding"))
+        )
+    ]
+    reasons = [*others, *_reasons(decision, request)]
+    if reasons:
+        resource["reasonCode"] = reasons
+    else:
+        resource.pop("reasonCode", None)

@@ -12,6 +12,7 @@ from datetime import date
 from typing import Any
 
 from fhirmsg.fhir import codes
+from fhirmsg.fhir.assessments import capacity_on, competence_on
 from fhirmsg.fhir.elements import (
     Element,
     codings,
@@ -19,6 +20,8 @@ from fhirmsg.fhir.elements import (
     element,
     elements,
     extensions,
+    identifier_key,
+    moment_of,
     text_of,
     version_of,
 )
@@ -29,6 +32,7 @@ from fhirmsg.fhir.provisions import (
     ods_codes,
     provision_tree,
 )
+from fhirmsg.fhir.standing import ending_of, grantors, restricted_digests, standing_reviews
 from fhirmsg.guidance.coding import normal_system
 from fhirmsg.guidance.provisions import Actor, ActorKind, CodeTerm, Direction, Provision
 from fhirmsg.guidance.readable import says_something
@@ -61,12 +65,25 @@ def consent_facts(consent: Element, context: Context) -> ConsentFacts:
             for reference in elements(consent.get("organization"))
         ),
         altered=_is_altered(consent),
+        identifiers=_identifiers(consent),
+        signed=moment_of(consent.get("dateTime"), context.zone),
+        grantors=grantors(consent, context),
+        ended=ending_of(consent),
+        capacity=capacity_on(consent, context.zone),
+        competence=competence_on(consent, context.zone),
+        standing_reviews=standing_reviews(consent, context.zone),
+        restricted_digests=restricted_digests(consent),
         **_subject(consent, own_codes),
         **_people(consent, root, context),
         **_reason(consent),
         **_verification(consent),
     )
     return replace(facts, **_bases(consent, facts, context))
+
+
+def _identifiers(consent: Element) -> frozenset[str]:
+    keys = (identifier_key(each) for each in elements(consent.get("identifier")))
+    return frozenset(key for key in keys if key)
 
 
 def _is_altered(consent: Element) -> bool:
@@ -189,16 +206,24 @@ def _people(consent: Element, root: Provision | None, context: Context) -> dict[
 
 def _reason(consent: Element) -> dict[str, Any]:
     safety = recorded = False
+    said: list[str] = []
     for extension in extensions(consent, "/objection-reason"):
         concept = element(extension.get("valueCodeableConcept"))
         found = {code for _, code in codings(concept)}
         safety = safety or bool(found & codes.SAFETY_REASONS)
-        recorded = recorded or bool(found) or says_something(text_of(concept.get("text")))
+        text = text_of(concept.get("text"))
+        recorded = recorded or bool(found) or says_something(text)
+        said += [text] if says_something(text) else sorted(found)
     confirmed = any(
         days_of(extension.get("valueDateTime")) is not None
         for extension in extensions(consent, "/confirmed-with-patient")
     )
-    return {"safety": safety, "reason_recorded": recorded, "confirmed_with_patient": confirmed}
+    return {
+        "safety": safety,
+        "reason_recorded": recorded,
+        "reason": "; ".join(said) or None,
+        "confirmed_with_patient": confirmed,
+    }
 
 
 def _first_day(text: object) -> date | None:

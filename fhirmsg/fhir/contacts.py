@@ -6,17 +6,31 @@ use `mobile`; a textphone is `other`), Ofcom's numbering plan for what a UK mobi
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import re
 import unicodedata
+from collections.abc import Iterable
 from datetime import tzinfo
 from typing import TypeGuard
 
 import phonenumbers
 
 from fhirmsg.fhir import codes
-from fhirmsg.fhir.elements import Element, codings, elements, extensions, period_of, text_of
+from fhirmsg.fhir.elements import (
+    Element,
+    codings,
+    elements,
+    extensions,
+    local_day,
+    part_of,
+    period_of,
+    text_of,
+    value_of,
+)
 from fhirmsg.guidance.record import ContactPoint
-from fhirmsg.guidance.terms import Channel
+from fhirmsg.guidance.request import BroughtContactPoint
+from fhirmsg.guidance.terms import Channel, Period
 
 _TELEPHONE = re.compile(r"(?:tel:)?\+?[0-9\s()./\-\u2010-\u2015]+\Z", re.IGNORECASE)
 # 070 is for numbers that follow a person, 076 for pagers, except the Isle of Man's mobiles.
@@ -86,12 +100,25 @@ def _point(entry: Element, zone: tzinfo) -> ContactPoint | None:
     if not channels:
         return None
     rank = entry.get("rank")
+    period = period_of(entry.get("period"), zone)
     return ContactPoint(
         value=value,
         channels=channels,
         use=use or None,
         rank=rank if _is_rank(rank) else None,
-        period=period_of(entry.get("period"), zone),
+        period=period,
+        confirmed=_is_confirmed(entry, period, zone),
+    )
+
+
+def _is_confirmed(entry: Element, period: Period | None, zone: tzinfo) -> bool:
+    """Tell whether somebody confirmed it: it says since when it is in use, or by whom and when."""
+    if period is not None and period.start is not None:
+        return True
+    return any(
+        local_day(value_of(part_of(extension, "at"), "DateTime", "Date"), zone) is not None
+        and value_of(part_of(extension, "by"), "Reference", "String") is not None
+        for extension in extensions(entry, "/confirmed")
     )
 
 
@@ -129,4 +156,55 @@ def _app_point(identifier: Element, zone: tzinfo) -> ContactPoint | None:
         channels=frozenset({Channel.NHS_APP}),
         use="old" if text_of(identifier.get("use")) == "old" else None,
         period=period_of(identifier.get("period"), zone),
+        # A verified number was traced by somebody.
+        confirmed=True,
     )
+
+
+def brought_point(brought: BroughtContactPoint, zone: tzinfo) -> ContactPoint:
+    """Translate a contact point of the request like a telecom entry of use `mobile`.
+
+    Its value is None when it cannot be normalised.
+    """
+    entry = {"system": brought.system, "use": "mobile", "value": brought.value}
+    return _point(entry, zone) or ContactPoint(use="mobile")
+
+
+def restricted_digest(value: str, key: bytes) -> str:
+    """Give the keyed digest (HMAC-SHA-256, hex) by which a restricted contact point is known.
+
+    value: as normalised; letter case makes no difference. The number itself is nowhere.
+    """
+    return hmac.new(key, value.casefold().encode(), hashlib.sha256).hexdigest()
+
+
+def digests_of(points: Iterable[ContactPoint], key: bytes) -> dict[str, str]:
+    """Give the keyed digest of each value, by value."""
+    return {
+        point.value: restricted_digest(point.value, key)
+        for point in points
+        if point.value is not None
+    }
+
+
+def written_forms(value: str) -> tuple[str, ...]:
+    """Give the forms in which a normalised telephone number or address is commonly written.
+
+    A server compares contact points letter by letter, so each form has to be asked for.
+    """
+    if "@" in value:
+        return tuple(dict.fromkeys((value, value.lower())))
+    if not value.startswith("+"):
+        return (value,)
+    try:
+        parsed = phonenumbers.parse(value)
+    except phonenumbers.NumberParseException:
+        return (value,)
+    forms = [value, "00" + value[1:]]
+    national: str = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.NATIONAL)
+    abroad: str = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+    forms += [abroad, national, national.replace(" ", "")]
+    if value.startswith("+447"):
+        digits = national.replace(" ", "")
+        forms += [f"{digits[:5]} {digits[5:]}", f"{digits[:5]} {digits[5:8]} {digits[8:]}"]
+    return tuple(dict.fromkeys(forms))

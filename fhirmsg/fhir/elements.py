@@ -56,6 +56,36 @@ def extensions(holder: object, ending: str) -> Iterator[Element]:
             yield extension
 
 
+def part_of(extension: Element, name: str) -> Element:
+    """Give the part of a complex extension with this name, an empty object when there is none.
+
+    Parts are named by a word or, in some guides, by a whole URL that ends in it.
+    """
+    for part in elements(extension.get("extension")):
+        if text_of(part.get("url")).rstrip("/").rpartition("/")[2].lower() == name.lower():
+            return part
+    return {}
+
+
+def value_of(part: Element, *kinds: str) -> object:
+    """Give the value of an extension that stands there first as one of these types.
+
+    `value_of(part, "Date", "DateTime")` looks for `valueDate` and `valueDateTime`.
+    """
+    for kind in kinds:
+        if part.get(f"value{kind}") is not None:
+            return part[f"value{kind}"]
+    return None
+
+
+def coded_value(part: Element) -> frozenset[str]:
+    """Give the codes of an extension's value: a code, a string, a Coding or a CodeableConcept."""
+    plain = text_of(value_of(part, "Code", "String"))
+    concepts = [part.get("valueCodeableConcept"), {"coding": part.get("valueCoding")}]
+    found = {code for concept in concepts for _, code in codings(concept)}
+    return frozenset(found | {plain} if plain else found)
+
+
 def version_of(resource: Element) -> ResourceVersion:
     """Cite a resource: `Type/id`, versionId and lastUpdated as written."""
     meta = element(resource.get("meta"))
@@ -169,6 +199,33 @@ def instant_of(text: object) -> datetime | None:
     except ValueError:
         return None
     return parsed if parsed.tzinfo is not None else None
+
+
+def local_day(text: object, zone: tzinfo) -> date | None:
+    """Give the local day of a FHIR date or dateTime, of a partial one its first day."""
+    instant = instant_of(text)
+    if instant is not None:
+        try:
+            return instant.astimezone(zone).date()
+        except OverflowError:
+            return instant.date()
+    days = days_of(text)
+    return None if days is None else days[0]
+
+
+def moment_of(text: object, zone: tzinfo) -> datetime | None:
+    """Read a dateTime as an instant; one without a zone is local, a date begins its local day."""
+    instant = instant_of(text)
+    if instant is not None:
+        return _in_utc(instant)
+    written = text_of(text)
+    if len(written) > 10:
+        try:
+            return _in_utc(datetime.fromisoformat(written).replace(tzinfo=zone))
+        except ValueError:
+            return None
+    days = days_of(written)
+    return None if days is None or days[0] is None else start_of_day(days[0], zone)
 
 
 def start_of_day(day: date, zone: tzinfo) -> datetime:

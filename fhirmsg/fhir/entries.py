@@ -11,9 +11,10 @@ from urllib.parse import quote
 
 from fhirmsg.clock import Deadline
 from fhirmsg.fhir import codes
-from fhirmsg.fhir.client import FhirAnswer, FhirClient, Resource
+from fhirmsg.fhir.client import FhirAnswer, Resource
 from fhirmsg.fhir.elements import element, elements, instant_of, text_of, version_of
 from fhirmsg.fhir.searching import read_all_pages
+from fhirmsg.fhir.source import FhirSource
 from fhirmsg.ports import Entry, EntryStatus
 
 
@@ -23,7 +24,7 @@ def by_message_id(message_id: str) -> str:
 
 
 def entries_in(
-    client: FhirClient, answer: FhirAnswer, message_id: str, *, deadline: Deadline
+    client: FhirSource, answer: FhirAnswer, message_id: str, *, deadline: Deadline
 ) -> tuple[tuple[Entry, ...], str | None]:
     """Read the answer to that search to its end; gives the entries, and why some may be missing.
 
@@ -52,6 +53,11 @@ def part(extension: Resource, name: str) -> Resource:
         if each.get("url") == name:
             return each
     return {}
+
+
+def entry_in(answer: FhirAnswer) -> Entry:
+    """Translate the Communication in an answer."""
+    return entry_of(answer.resource or {}, answer.date)
 
 
 def entry_of(communication: Resource, server_date: float | None) -> Entry:
@@ -83,8 +89,18 @@ def entry_of(communication: Resource, server_date: float | None) -> Entry:
         recipient=_recipient(communication),
         text=text_of(payload.get("contentString")) or None,
         fidelity=text_of(own_extension(payload, "payload-fidelity").get("valueCode")) or None,
+        emergency=any(
+            is_own_reason(coding, "emergency")
+            for reason in elements(communication.get("reasonCode"))
+            for coding in elements(reason.get("coding"))
+        ),
         resource=communication,
     )
+
+
+def is_own_reason(coding: Resource, code: str) -> bool:
+    """Tell whether a coding is this one of our reasons for a message."""
+    return coding.get("system") == codes.MESSAGE_REASON_SYSTEM and coding.get("code") == code
 
 
 def _age(changed: datetime | None, server_date: float | None) -> float | None:

@@ -10,43 +10,26 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from urllib.parse import quote
+from uuid import uuid4
 
 from fhirmsg import clock
 from fhirmsg.clock import Deadline
 from fhirmsg.errors import RecordUnavailable
-from fhirmsg.fhir import codes, communication
+from fhirmsg.fhir import communication
 from fhirmsg.fhir.client import FhirAnswer, FhirClient, Resource
-from fhirmsg.fhir.elements import element, text_of
-from fhirmsg.fhir.entries import by_message_id, entries_in, entry_of, own_extension
+from fhirmsg.fhir.denials import remember
+from fhirmsg.fhir.elements import element
+from fhirmsg.fhir.entries import by_message_id, entries_in, entry_in
 from fhirmsg.fhir.resources import InvalidResource, validated
+from fhirmsg.fhir.settling import CONFLICTS, LOOKS, Settling
+from fhirmsg.fhir.tasks import Tasks, about, by_key, task
 from fhirmsg.guidance.decision import Decision
 from fhirmsg.guidance.request import SendRequest
-from fhirmsg.ports import Entry, EntryDraft, EntryStatus, Opened, Opening
+from fhirmsg.ports import Declined, Entry, EntryDraft, EntryStatus, Opened, Opening, TaskDraft
 
 log = logging.getLogger("fhirmsg.record")
 
-# An unclear answer is looked into this often, at these intervals in seconds.
-_LOOKS = (0.05, 0.45, 1.5)
-_CONFLICTS = (409, 412)
-_UNRECORDED = (
-    "The message was sent on an override, and the override could not be recorded. Write down who "
-    "approved it, and why."
-)
-
-# From where an entry may move on. `unknown` can still turn out either way, and what a provider
-# says later outranks what was believed before.
-ALLOWED: dict[EntryStatus, frozenset[EntryStatus | None]] = {
-    EntryStatus.COMPLETED: frozenset(
-        {EntryStatus.IN_PROGRESS, EntryStatus.UNKNOWN, EntryStatus.STOPPED}
-    ),
-    EntryStatus.STOPPED: frozenset(
-        {EntryStatus.IN_PROGRESS, EntryStatus.UNKNOWN, EntryStatus.COMPLETED}
-    ),
-    EntryStatus.NOT_DONE: frozenset({EntryStatus.IN_PROGRESS, EntryStatus.UNKNOWN}),
-    EntryStatus.UNKNOWN: frozenset({EntryStatus.IN_PROGRESS}),
-    EntryStatus.IN_PROGRESS: frozenset({EntryStatus.NOT_DONE}),
-}
+_NOT_OURS = "Another call sent the message; this one sent nothing in an emergency."
 
 
 class FhirCommunicationLog:
@@ -56,14 +39,33 @@ class FhirCommunicationLog:
         """Write to the client's server; `pause` waits between looks."""
         self._client = client
         self._pause = pause
+        self._tasks = Tasks(client)
+        self._settling = Settling(client, self._tasks, pause)
 
     def open(self, draft: EntryDraft) -> Opening:
         """Create the entry unless there is one (see `ports.CommunicationLog`)."""
+        opening = self._open(draft)
+        review, entry = draft.review, opening.entry
+        if review is not None and entry is not None:
+            if opening.outcome is Opened.OURS and not opening.reviewed:
+                # The message goes even if this fails: safety takes priority.
+                self._tasks.keep(replace(review, focus=entry.reference))
+            elif opening.outcome is Opened.OTHERS:
+                self._tasks.close(
+                    review.key, done=False, note=_NOT_OURS, attempts=frozenset({draft.attempt})
+                )
+        return opening
+
+    def _open(self, draft: EntryDraft) -> Opening:
         try:
             resource = validated(communication.opened(draft))
         except InvalidResource as error:
             log.error("entry cannot be written", extra={"reason": str(error)})
             return Opening(outcome=Opened.UNAVAILABLE)
+        # A lost answer to it is no harm: the create that follows finds what came of it.
+        opening = self._create_with_review(resource, draft)
+        if opening is not None:
+            return opening
         for _ in range(2):
             opening = self._create(resource, draft)
             if opening is not None:
@@ -89,6 +91,20 @@ class FhirCommunicationLog:
             return False
         return True
 
+    def _create_with_review(self, resource: Resource, draft: EntryDraft) -> Opening | None:
+        """Create both in one transaction; None when that did not work, or nobody knows."""
+        if draft.review is None:
+            return None
+        try:
+            outer, inner = self._client.transaction(_with_review(resource, draft, draft.review))
+        except (RecordUnavailable, InvalidResource) as error:
+            log.warning("entry not opened with its review", extra={"kind": type(error).__name__})
+            return None
+        if not outer.good:
+            log.warning("entry not opened with its review", extra={"status": outer.status})
+            return None
+        return self._created(inner[0], draft, reviewed=inner[1].good)
+
     def _create(self, resource: Resource, draft: EntryDraft) -> Opening | None:
         """Try once; None when the answer does not say whose entry there is now."""
         try:
@@ -98,10 +114,17 @@ class FhirCommunicationLog:
         if not answer.good:
             log.warning("entry not opened", extra={"status": answer.status})
             return None
+        return self._created(answer, draft)
+
+    def _created(
+        self, answer: FhirAnswer, draft: EntryDraft, *, reviewed: bool = False
+    ) -> Opening | None:
         if element(answer.resource).get("resourceType") != "Communication":
             return None
-        entry = _entry(answer)
-        return self._opening(entry, draft) if entry.message_id == draft.message_id else None
+        entry = entry_in(answer)
+        if entry.message_id != draft.message_id:
+            return None
+        return replace(self._opening(entry, draft), reviewed=reviewed)
 
     @staticmethod
     def _opening(entry: Entry, draft: EntryDraft) -> Opening:
@@ -109,7 +132,7 @@ class FhirCommunicationLog:
         return Opening(outcome=Opened.OURS if ours else Opened.OTHERS, entry=entry)
 
     def _look(self, message_id: str) -> tuple[Entry, ...]:
-        for wait in _LOOKS:
+        for wait in LOOKS:
             self._pause(wait)
             try:
                 found = self.find(message_id)
@@ -137,7 +160,10 @@ class FhirCommunicationLog:
             validated(resource, known=entry.resource)
         else:
             resource = validated({**communication.opened(draft), "id": _id(entry)})
-        return self._update(resource, entry, attempt)
+        taken = self._update(resource, entry, attempt)
+        if taken is not None and draft is not None and draft.review is not None:
+            self._tasks.keep(replace(draft.review, focus=taken.reference))
+        return taken
 
     def settle(
         self,
@@ -147,147 +173,69 @@ class FhirCommunicationLog:
         sent: datetime | None = None,
         provider_id: str | None = None,
         decision: Decision | None = None,
-        overriding: SendRequest | None = None,
+        grounds: SendRequest | None = None,
     ) -> Entry | None:
         """Record how the hand-off ended (see `ports.CommunicationLog`)."""
-        current = entry
-        attempt = own_extension(entry.resource, "attempt") or None
-        for wait in (0.0, *_LOOKS):
-            if wait:
-                self._pause(wait)
-                found = self._again(entry)
-                if found is None:
-                    continue
-                current = found
-                if current.status is status:
-                    return current
-                moved = current.attempt != entry.attempt
-                if current.status not in ALLOWED[status] or (
-                    moved and status is not EntryStatus.COMPLETED
-                ):
-                    # Somebody else has it now, or knows more: theirs stands. Only that a message
-                    # was accepted is true whoever asked for it.
-                    return None
-            resource = communication.settled(
-                current.resource,
-                status,
-                sent=sent,
-                provider_id=provider_id,
-                decision=decision,
-                attempt=attempt,
-            )
-            written = self._write(resource, current, overriding)
-            if written is not None:
-                return written
-        log.error("entry not settled", extra={"message_id": entry.message_id})
-        return None
-
-    def _write(
-        self, resource: Resource, current: Entry, overriding: SendRequest | None
-    ) -> Entry | None:
-        if overriding is None:
-            return self._put(resource, current)
-        put = {"method": "PUT", "url": current.reference, "ifMatch": f'W/"{current.version_id}"'}
-        post = {"method": "POST", "url": "Provenance"}
-        try:
-            provenance = communication.override_provenance(
-                current.reference, overriding, clock.now()
-            )
-            entries = [
-                {"resource": validated(resource, known=current.resource), "request": put},
-                {"resource": validated(provenance), "request": post},
-            ]
-            outer, inner = self._client.transaction(entries)
-        except RecordUnavailable:
-            return None
-        except (InvalidResource, ValueError):
-            return self._put_without_provenance(resource, current)
-        if outer.status in _CONFLICTS:
-            return None
-        if not outer.good:
-            # That it was sent has to be on the record, whatever the server makes of the rest.
-            return self._put_without_provenance(resource, current, provenance)
-        written = inner[0].resource
-        return _entry(inner[0]) if written else replace(current, status=_status(resource))
-
-    def _put_without_provenance(
-        self, resource: Resource, current: Entry, provenance: Resource | None = None
-    ) -> Entry | None:
-        """Write the entry by itself, then the Provenance; a person is asked when it cannot be."""
-        written = self._put(resource, current)
-        if written is None:
-            return None
-        try:
-            recorded = provenance is not None and self._client.create(provenance).good
-        except RecordUnavailable:
-            recorded = False
-        if not recorded:
-            self.ask_a_person(written, "override-unrecorded", _UNRECORDED)
-        return written
-
-    def _put(self, resource: Resource, current: Entry) -> Entry | None:
-        try:
-            answer = self._client.update(
-                validated(resource, known=current.resource), version_id=current.version_id
-            )
-        except (RecordUnavailable, InvalidResource) as error:
-            log.warning("update failed", extra={"kind": type(error).__name__})
-            return None
-        if not answer.good:
-            return None
-        if element(answer.resource).get("resourceType") == "Communication":
-            return _entry(answer)
-        return replace(current, status=_status(resource))
+        return self._settling.settle(
+            entry,
+            status,
+            sent=sent,
+            provider_id=provider_id,
+            decision=decision,
+            grounds=grounds,
+        )
 
     def _update(self, resource: Resource, entry: Entry, attempt: str) -> Entry | None:
         """Write over exactly the version seen; after an unclear answer, look whose it is."""
         try:
             answer = self._client.update(resource, version_id=entry.version_id)
-            if answer.status in _CONFLICTS:
+            if answer.status in CONFLICTS:
                 return None
             if answer.good and element(answer.resource).get("resourceType") == "Communication":
-                return _entry(answer)
+                return entry_in(answer)
         except RecordUnavailable:
             pass
         found = self._look(entry.message_id)
         ours = [each for each in found if each.attempt == attempt]
         return ours[0] if len(ours) == 1 and len(found) == 1 else None
 
-    def _again(self, entry: Entry) -> Entry | None:
-        try:
-            answer = self._client.read(entry.reference)
-        except RecordUnavailable:
-            return None
-        return _entry(answer) if answer.good and answer.resource else None
-
     def ask_a_person(self, entry: Entry, code: str, text: str) -> None:
         """Open a Task, once for each message and code; a failure is logged and no more."""
-        patient = text_of(element(entry.resource.get("subject")).get("reference"))
-        resource = communication.task(
-            message_id=entry.message_id,
-            code=code,
-            text=text,
-            focus=entry.reference,
-            patient=patient,
-            authored=clock.now(),
-        )
-        token = quote(f"{codes.TASK_SYSTEM}|{entry.message_id}:{code}", safe="")
-        try:
-            answer = self._client.create(validated(resource), if_none_exist=f"identifier={token}")
-            good = answer.good
-        except (RecordUnavailable, InvalidResource):
-            good = False
-        if not good:
-            log.error("task not opened", extra={"message_id": entry.message_id, "code": code})
+        self._tasks.ask(about(entry, code, text))
+
+    def keep_task(self, task: TaskDraft) -> bool:
+        """Have a Task stand as drafted (see `ports.CommunicationLog`)."""
+        return self._tasks.keep(task)
+
+    def close_task(
+        self, key: str, *, done: bool, note: str, attempts: frozenset[str] | None = None
+    ) -> bool:
+        """Complete or cancel a Task (see `ports.CommunicationLog`)."""
+        return self._tasks.close(key, done=done, note=note, attempts=attempts)
+
+    def remember(self, declined: Declined) -> bool:
+        """Put an individual's "no" on record (see `ports.CommunicationLog`)."""
+        return remember(self._client, declined)
+
+
+def _with_review(resource: Resource, draft: EntryDraft, review: TaskDraft) -> list[Resource]:
+    """Give the entry and its review, both conditional, as the entries of a transaction.
+
+    Raises InvalidResource.
+    """
+    full_url = uuid4().urn
+    opened = validated(task(replace(review, focus=full_url), draft.attempt_at))
+    create = {"method": "POST", "url": "Communication"}
+    ask = {"method": "POST", "url": "Task"}
+    return [
+        {
+            "fullUrl": full_url,
+            "resource": resource,
+            "request": {**create, "ifNoneExist": by_message_id(draft.message_id)},
+        },
+        {"resource": opened, "request": {**ask, "ifNoneExist": by_key(review.key)}},
+    ]
 
 
 def _id(entry: Entry) -> str:
     return entry.reference.partition("/")[2]
-
-
-def _status(resource: Resource) -> EntryStatus:
-    return EntryStatus(resource["status"])
-
-
-def _entry(answer: FhirAnswer) -> Entry:
-    return entry_of(answer.resource or {}, answer.date)

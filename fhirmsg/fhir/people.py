@@ -1,4 +1,4 @@
-"""Patient, RelatedPerson and what a message is about, as raw JSON, translated to facts.
+"""Patient and RelatedPerson as raw JSON, translated to facts.
 
 Sources: https://hl7.org/fhir/R4/patient.html, relatedperson.html; NHS PDS for death and
 registration; UK Core for the extensions, which are met under several bases.
@@ -6,10 +6,10 @@ registration; UK Core for the extensions, which are met under several bases.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from fhirmsg.fhir import codes
+from fhirmsg.fhir.assessments import competence_on
 from fhirmsg.fhir.contacts import contact_points
 from fhirmsg.fhir.elements import (
     Element,
@@ -20,14 +20,18 @@ from fhirmsg.fhir.elements import (
     extensions,
     labels,
     literal,
+    nhs_number,
     own_keys,
     period_of,
     reference_keys,
     text_of,
     version_of,
 )
+from fhirmsg.fhir.names import known_identifiers
+from fhirmsg.fhir.needs import needs_of
+from fhirmsg.fhir.preferences import preferences_of
 from fhirmsg.fhir.provisions import Context
-from fhirmsg.guidance.record import AboutFacts, PatientFacts, RelatedPersonFacts
+from fhirmsg.guidance.record import PatientFacts, RelatedPersonFacts
 from fhirmsg.guidance.terms import BirthInterval, Match
 
 
@@ -47,6 +51,11 @@ def patient_facts(patient: Element, asked: str, context: Context, now: datetime)
         sensitive_labels=sensitive(marks),
         born=_born(patient),
         contact_points=contact_points(patient, context.zone),
+        left=min(exit_codes(patient, now) - {codes.EXIT_CODE_DIED}, default=None),
+        preferences=preferences_of(patient),
+        needs=needs_of(patient),
+        competence=competence_on(patient, context.zone),
+        known=known_identifiers(patient),
     )
 
 
@@ -147,32 +156,7 @@ def related_person_facts(related: Element, context: Context) -> RelatedPersonFac
         active=related.get("active", True) is True,
         period=period_of(related.get("period"), context.zone),
         contact_points=contact_points(related, context.zone),
+        identified=nhs_number(related) is not None,
+        preferences=preferences_of(related),
+        needs=needs_of(related),
     )
-
-
-# Where each kind of resource says whom it concerns; everything else has `subject` or `patient`.
-_SUBJECTS = {"Task": ("for",), "Coverage": ("beneficiary",)}
-
-
-def about_facts(resource: Element, context: Context) -> AboutFacts:
-    """Translate something a message is about; no subject means that it cannot be told."""
-    return AboutFacts(
-        version=version_of(resource),
-        subject_keys=frozenset[str]().union(*_subjects(resource, context)),
-        sensitive_labels=sensitive(labels(resource)),
-    )
-
-
-def _subjects(resource: Element, context: Context) -> Iterator[frozenset[str]]:
-    kind = text_of(resource.get("resourceType"))
-    if kind == "Appointment":
-        for participant in elements(resource.get("participant")):
-            keys = reference_keys(participant.get("actor"), context.base)
-            if any(key.startswith("Patient/") or codes.is_nhs_number(key) for key in keys):
-                yield keys
-        return
-    if kind == "Patient":
-        yield own_keys(resource)
-        return
-    for name in _SUBJECTS.get(kind, ("subject", "patient")):
-        yield reference_keys(resource.get(name), context.base)

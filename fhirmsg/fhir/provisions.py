@@ -20,7 +20,7 @@ from fhirmsg.fhir.elements import (
     reference_keys,
     text_of,
 )
-from fhirmsg.guidance.coding import normal_system
+from fhirmsg.guidance.coding import any_system, normal_system
 from fhirmsg.guidance.provisions import (
     MAX_DEPTH,
     MAX_NODES,
@@ -58,13 +58,16 @@ def code_term(concept: object) -> CodeTerm:
     covers_results: set[Channel] = set()
     tokens: set[str] = set()
     understood = False
-    for system, code in codings([concept] if isinstance(concept, dict) else concept):
+    found = tuple(codings([concept] if isinstance(concept, dict) else concept))
+    # A service named by a code alone is that service in whatever system a message names it.
+    bare = all(system == _OWN_SERVICE for system, _ in found)
+    for system, code in found:
         sure, results, perhaps, known = _channels_of(system, code)
         covers |= sure
         covers_results |= results
         may_cover |= perhaps
         understood = understood or known
-        tokens |= {code, f"{system}|{code}"}
+        tokens |= {code, f"{system}|{code}"} | ({any_system(code)} if bare else set())
     return CodeTerm(
         covers=frozenset(covers),
         covers_results=frozenset(covers_results),
@@ -77,6 +80,7 @@ def code_term(concept: object) -> CodeTerm:
 _NOTHING: frozenset[Channel] = frozenset()
 _CHANNELS = {str(channel): frozenset({channel}) for channel in Channel}
 _OWN_CHANNEL = normal_system(codes.CHANNEL_SYSTEM)
+_OWN_SERVICE = normal_system(codes.SERVICE_SYSTEM)
 
 
 def _channels_of(
@@ -85,6 +89,8 @@ def _channels_of(
     """Give the channels a code covers, covers for results, may cover, and whether it is known."""
     if system == _OWN_CHANNEL and code in _CHANNELS:
         return _CHANNELS[code], _NOTHING, _NOTHING, True
+    if system == _OWN_SERVICE:
+        return _NOTHING, _NOTHING, _NOTHING, True
     if system == codes.PARTICIPATION_MODE and code in codes.PARTICIPATION_COVERS:
         perhaps = codes.PARTICIPATION_MAY_COVER.get(code, _NOTHING)
         return codes.PARTICIPATION_COVERS[code], _NOTHING, perhaps, True

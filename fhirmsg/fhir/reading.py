@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
 
-from fhirmsg.clock import Deadline
-from fhirmsg.fhir.client import FhirAnswer, FhirClient, Resource
+from fhirmsg.clock import Deadline, now
+from fhirmsg.fhir.client import FhirAnswer, Resource
 from fhirmsg.fhir.consents import consent_facts
-from fhirmsg.fhir.elements import reference_keys, version_of
+from fhirmsg.fhir.elements import reference_keys, text_of, version_of
 from fhirmsg.fhir.provisions import Context, TooLarge
 from fhirmsg.fhir.searching import Found, read_all_pages
 from fhirmsg.fhir.shapes import misshapen
+from fhirmsg.fhir.source import FhirSource
 from fhirmsg.guidance.record import ConsentFacts, Gap
 from fhirmsg.guidance.terms import ResourceVersion
+
+_T = TypeVar("_T")
 
 # What tolerant reading can still run into, in shapes that nobody has thought of.
 _NOT_UNDERSTOOD = (ValueError, TypeError, AttributeError, KeyError, RecursionError, OverflowError)
@@ -20,12 +26,17 @@ _NOT_UNDERSTOOD = (ValueError, TypeError, AttributeError, KeyError, RecursionErr
 
 @dataclass(kw_only=True)
 class Reading:
-    """State of one read: the client, its deadline, and what was found or missed so far."""
+    """State of one read: the client, its deadline, and what was found or missed so far.
 
-    client: FhirClient
+    `at` is the instant the read began.
+    """
+
+    client: FhirSource
     deadline: Deadline
     context: Context
+    at: datetime = field(default_factory=now)
     gaps: list[Gap] = field(default_factory=list)
+    blind: list[Gap] = field(default_factory=list)
     versions: list[ResourceVersion] = field(default_factory=list)
 
     def cite(self, resource: Resource) -> None:
@@ -35,9 +46,10 @@ class Reading:
     def cite_person(self, person: Resource) -> None:
         """Note a Patient or RelatedPerson as relied on, and what of it has the wrong shape."""
         self.cite(person)
-        self._tell_shape(person)
+        self.tell_shape(person)
 
-    def _tell_shape(self, resource: Resource) -> None:
+    def tell_shape(self, resource: Resource) -> None:
+        """Note which elements of a resource have the wrong shape."""
         faults = misshapen(resource)
         if faults:
             self.miss(
@@ -56,15 +68,29 @@ class Reading:
             self.client, first, kind=kind, filtered_by=filtered_by, deadline=self.deadline
         )
         self.gaps += found.gaps
+        self.blind += found.blind
         return found
 
-    def own_matches(self, first: FhirAnswer, kind: str, context: Context) -> list[Resource]:
-        """Follow a search by patient; only entries about that patient are handed on."""
+    def own_matches(
+        self,
+        first: FhirAnswer,
+        kind: str,
+        context: Context,
+        *,
+        by: str = "patient",
+        element: str = "patient",
+        cite: bool = True,
+    ) -> list[Resource]:
+        """Follow a search by patient; only entries about that patient are handed on.
+
+        by: the search parameter. element: where such a resource says whom it is about.
+        """
         own = []
-        for resource in self.pages(first, kind, "patient").resources:
-            if reference_keys(resource.get("patient"), context.base) & context.patient:
+        for resource in self.pages(first, kind, by).resources:
+            if reference_keys(resource.get(element), context.base) & context.patient:
                 own.append(resource)
-                self.cite(resource)
+                if cite:
+                    self.cite(resource)
             else:
                 self.miss(
                     f"The {kind} search answered an entry that is not about this patient, so its "
@@ -75,14 +101,24 @@ class Reading:
 
     def consents(self, raw: list[Resource], context: Context) -> tuple[ConsentFacts, ...]:
         """Translate Consents one by one, so that a bad one neither hides nor loses the others."""
-        facts = []
         for consent in raw:
             if consent.get("status") != "entered-in-error":
-                self._tell_shape(consent)
-            try:
-                facts.append(consent_facts(consent, context))
-            except TooLarge:
-                self.miss("A Consent is too large to be understood.", version_of(consent))
-            except _NOT_UNDERSTOOD:
-                self.miss("A Consent could not be understood.", version_of(consent))
-        return tuple(facts)
+                self.tell_shape(consent)
+        return tuple(
+            facts
+            for consent in raw
+            if (facts := self.translated(consent, consent_facts, context)) is not None
+        )
+
+    def translated(
+        self, resource: Resource, translate: Callable[[Resource, Context], _T], context: Context
+    ) -> _T | None:
+        """Translate one resource; what goes wrong is noted, and then there is nothing of it."""
+        kind = text_of(resource.get("resourceType"))
+        try:
+            return translate(resource, context)
+        except TooLarge:
+            self.miss(f"A {kind} is too large to be understood.", version_of(resource))
+        except _NOT_UNDERSTOOD:
+            self.miss(f"A {kind} could not be understood.", version_of(resource))
+        return None

@@ -22,9 +22,15 @@ _MODELS = {
 }
 _STATUSES = {
     "Communication": {"in-progress", "completed", "stopped", "not-done", "unknown"},
-    "Task": {"requested", "completed", "cancelled"},
+    # The others are what somebody at work on a Task of ours may have made of it.
+    "Task": {
+        *("requested", "completed", "cancelled"),
+        *("received", "accepted", "ready", "in-progress", "on-hold"),
+    },
     "Consent": {"draft", "proposed", "active", "rejected", "inactive", "entered-in-error"},
 }
+# Elements without which a resource is not valid, of those that are written again.
+_REQUIRED = ("resourceType", "status", "intent")
 _PRIORITIES = {"routine", "urgent", "asap", "stat"}
 
 
@@ -61,7 +67,7 @@ def validated(resource: Resource, *, known: Resource | None = None) -> Resource:
 
 
 def _difference(resource: Resource, known: Resource) -> Resource:
-    """Give the elements that differ, of a list the members that are new; status and type stay."""
+    """Give the elements that differ, of a list the members that are new; what has to be stays."""
     changed: Resource = {}
     for name, value in resource.items():
         before = known.get(name)
@@ -69,7 +75,7 @@ def _difference(resource: Resource, known: Resource) -> Resource:
             new = [each for each in value if each not in before]
             if new:
                 changed[name] = new
-        elif value != before or name in ("resourceType", "status"):
+        elif value != before or name in _REQUIRED:
             changed[name] = value
     return changed
 

@@ -11,29 +11,33 @@ from urllib.parse import parse_qs, urlsplit
 
 from fhirmsg.clock import Deadline
 from fhirmsg.errors import RecordUnavailable
-from fhirmsg.fhir.client import FhirAnswer, FhirClient, Resource
+from fhirmsg.fhir.client import FhirAnswer, Resource
 from fhirmsg.fhir.elements import element, elements, text_of
+from fhirmsg.fhir.source import FhirSource
 from fhirmsg.guidance.record import Gap
 
 MAX_PAGES = 200
 
 # What a server says beside its matches when some of them are kept back (OperationOutcome).
 _SEVERE = frozenset({"error", "fatal"})
-_KEPT_BACK = frozenset(
-    {"suppressed", "forbidden", "security", "incomplete", "throttled", "timeout"}
-)
+_KEPT_FROM_US = frozenset({"suppressed", "forbidden", "security"})
+_NOT_WHOLE = frozenset({"incomplete", "throttled", "timeout"})
 
 
 @dataclass(kw_only=True)
 class Found:
-    """What a search gave: resources of the kind asked for, and the gaps in it."""
+    """What a search gave: resources of the kind asked for, and the gaps in it.
+
+    blind: signs that Consents are kept from us; of other kinds that is a gap like any other.
+    """
 
     resources: list[Resource] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
+    blind: list[Gap] = field(default_factory=list)
 
 
 def read_all_pages(
-    client: FhirClient, first: FhirAnswer, *, kind: str, filtered_by: str | None, deadline: Deadline
+    client: FhirSource, first: FhirAnswer, *, kind: str, filtered_by: str | None, deadline: Deadline
 ) -> Found:
     """Take a search answer and follow it to the end.
 
@@ -124,8 +128,8 @@ def _take_page(bundle: Resource, kind: str, found: Found, matches: set[str]) -> 
         mode = text_of(element(element(entry).get("search")).get("mode"))
         resource = element(entry).get("resource")
         outcome = element(resource).get("resourceType") == "OperationOutcome"
-        if outcome and _says_something_is_missing(element(resource)):
-            found.gaps.append(_gap(f"The {kind} search says that it is not complete"))
+        if outcome:
+            _take_outcome(element(resource), kind, found)
         if mode in ("outcome", "include"):
             continue
         if not isinstance(resource, dict) or resource.get("resourceType") != kind:
@@ -140,8 +144,17 @@ def _take_page(bundle: Resource, kind: str, found: Found, matches: set[str]) -> 
         found.resources.append(resource)
 
 
-def _says_something_is_missing(outcome: Resource) -> bool:
-    return any(
-        text_of(issue.get("severity")) in _SEVERE or text_of(issue.get("code")) in _KEPT_BACK
-        for issue in elements(outcome.get("issue"))
-    )
+def _take_outcome(outcome: Resource, kind: str, found: Found) -> None:
+    issues = elements(outcome.get("issue"))
+    stated = {text_of(issue.get("code")) for issue in issues}
+    kept = bool(stated & _KEPT_FROM_US)
+    severe = any(text_of(issue.get("severity")) in _SEVERE for issue in issues)
+    if kept and kind == "Consent":
+        found.blind.append(
+            Gap(
+                sentence="The server says that it keeps Consents from this service, so an "
+                "objection may be hidden. Have the service's access checked."
+            )
+        )
+    if severe or stated & _NOT_WHOLE or (kept and kind != "Consent"):
+        found.gaps.append(_gap(f"The {kind} search says that it is not complete"))

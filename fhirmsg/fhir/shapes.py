@@ -62,31 +62,63 @@ _CODING = _object(system=_STRING, code=_STRING)
 _CONCEPT = _object(coding=_list(_CODING))
 _IDENTIFIER = _object(system=_STRING, value=_STRING)
 _REFERENCE = _object(reference=_STRING, type=_STRING, identifier=_IDENTIFIER)
-_PART = _object(url=_STRING, valueCodeableConcept=_CONCEPT, valueReference=_REFERENCE)
-_EXTENSION = _object(
-    url=_STRING,
-    valueCodeableConcept=_CONCEPT,
-    valueReference=_REFERENCE,
-    extension=_list(_PART),
+_VALUES: dict[str, _Check] = {
+    "url": _STRING,
+    "valueCode": _STRING,
+    "valueCodeableConcept": _CONCEPT,
+    "valueDate": _STRING,
+    "valueDateTime": _STRING,
+    "valuePeriod": _object(),
+    "valueReference": _REFERENCE,
+    "valueString": _STRING,
+}
+_EXTENSION = _object(extension=_list(_object(**_VALUES)), **_VALUES)
+_TELECOM = _object(
+    system=_STRING,
+    use=_STRING,
+    value=_STRING,
+    period=_object(),
+    extension=_list(_EXTENSION),
 )
-_TELECOM = _object(system=_STRING, use=_STRING, value=_STRING, period=_object())
 
-_PEOPLE = {
+_KINDS = {
     "Patient": _object(
         meta=_object(security=_list(_CODING)),
         extension=_list(_EXTENSION),
         identifier=_list(_IDENTIFIER),
         telecom=_list(_TELECOM),
         link=_list(_object(type=_STRING, other=_REFERENCE)),
+        name=_object_or_list(_object()),
+        address=_object_or_list(_object()),
     ),
     "RelatedPerson": _object(
+        meta=_object(security=_list(_CODING)),
+        extension=_list(_EXTENSION),
         identifier=_list(_IDENTIFIER),
         patient=_REFERENCE,
         telecom=_list(_TELECOM),
     ),
+    "CommunicationRequest": _object(
+        status=_STRING,
+        doNotPerform=_BOOLEAN,
+        medium=_list(_CONCEPT),
+        subject=_REFERENCE,
+        recipient=_list(_REFERENCE),
+        requester=_REFERENCE,
+        occurrencePeriod=_object(),
+    ),
+    "Flag": _object(
+        status=_STRING, code=_CONCEPT, subject=_REFERENCE, author=_REFERENCE, period=_object()
+    ),
+    "Appointment": _object(status=_STRING, start=_STRING),
+    "Task": _object(status=_STRING),
+    "ServiceRequest": _object(status=_STRING),
 }
 _CONSENT = _object(
     status=_STRING,
+    meta=_object(lastUpdated=_STRING),
+    identifier=_list(_IDENTIFIER),
+    dateTime=_STRING,
     scope=_CONCEPT,
     category=_list(_CONCEPT),
     patient=_REFERENCE,
@@ -115,11 +147,11 @@ _PROVISION = _object(
 def misshapen(resource: Element) -> list[str]:
     """Name the elements whose JSON shape is not the one R4 gives them, as dotted paths.
 
-    Looks at a Consent, a Patient or a RelatedPerson.
+    Looks at the kinds of resource above and, when it is none of them, for a Consent.
     """
     kind = resource.get("resourceType")
-    if isinstance(kind, str) and kind in _PEOPLE:
-        return sorted(set(_PEOPLE[kind](resource, kind)))
+    if isinstance(kind, str) and kind in _KINDS:
+        return sorted(set(_KINDS[kind](resource, kind)))
     faults = list(_CONSENT(resource, "Consent"))
     waiting = [element(resource.get("provision"))]
     for _ in range(_MOST_NODES):

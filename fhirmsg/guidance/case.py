@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from functools import cached_property
 
 from fhirmsg.guidance import flaws, grants
+from fhirmsg.guidance.coding import any_system
 from fhirmsg.guidance.consents import (
     Denied,
     Kind,
@@ -24,8 +24,9 @@ from fhirmsg.guidance.consents import (
 )
 from fhirmsg.guidance.content import ContentSeen
 from fhirmsg.guidance.declarations import emergency_faults
+from fhirmsg.guidance.derived import derived
 from fhirmsg.guidance.policy import LocalPolicy, Platform
-from fhirmsg.guidance.provisions import PLAIN, Answer, Query
+from fhirmsg.guidance.provisions import Answer, Query
 from fhirmsg.guidance.reach import Reach
 from fhirmsg.guidance.record import (
     ConsentFacts,
@@ -47,6 +48,15 @@ from fhirmsg.guidance.terms import (
 from fhirmsg.guidance.wishes import Wishes
 
 _ABOUT_MESSAGES = frozenset({Kind.OBJECTION, Kind.UNCLEAR})
+_NO_TOPICS: frozenset[str] = frozenset()
+# Purposes of use for permits and for denials. A denial always counts for emergencies as well.
+_PURPOSES = {
+    purpose: (
+        frozenset({code}),
+        (ONE_FOR_DENIALS if code in ONE_FOR_DENIALS else frozenset({code})) | {"ETREAT"},
+    )
+    for purpose, code in PURPOSE_OF_USE.items()
+}
 
 
 def newest_versions(consents: Iterable[ConsentFacts]) -> tuple[ConsentFacts, ...]:
@@ -103,14 +113,14 @@ class Case:
     content_digest: str | None = None
     language: tuple[str, ...] = ()
 
-    @cached_property
+    @derived
     def emergency(self) -> bool:
         """Whether a complete emergency declaration stands."""
         return self.request.evidence.emergency is not None and not emergency_faults(
             self.request, self.as_of
         )
 
-    @cached_property
+    @derived
     def day(self) -> date:
         """The local day of the organisation."""
         return self.as_of.astimezone(self.policy.zone).date()
@@ -120,7 +130,7 @@ class Case:
         """Who would receive the message."""
         return self.record.recipient
 
-    @cached_property
+    @derived
     def to_proxy(self) -> bool:
         """Whether the message goes to somebody related to the patient."""
         return self.recipient.kind is RecipientKind.RELATED_PERSON
@@ -130,78 +140,99 @@ class Case:
         """The register's entry for the platform asked for."""
         return self.policy.platforms[self.request.platform]
 
-    @cached_property
+    @derived
     def reachable(self) -> tuple[Channel, ...]:
         """Every channel the message can come out of, the requested one first."""
-        rest = sorted(self.platform.reaches(self.request.channel) - {self.request.channel})
-        return (self.request.channel, *rest)
+        platform, channel = self.platform, self.request.channel
+        if platform.channels and not platform.falls_back and not platform.notifies_by:
+            return (channel,)
+        return (channel, *sorted(platform.reaches(channel) - {channel}))
 
-    @cached_property
+    @derived
     def organisations(self) -> frozenset[str]:
         """ODS codes that are ours."""
         return self.policy.organisations | {self.request.organization}
 
-    @cached_property
+    @derived
     def consents(self) -> tuple[ConsentFacts, ...]:
         """Consents on the patient's record."""
         return newest_versions(self.record.consents)
 
-    @cached_property
+    @derived
     def consents_with_linked(self) -> tuple[ConsentFacts, ...]:
         """Consents on the patient's record and on the records linked to it."""
         if not self.record.linked_consents:
             return self.consents
         return newest_versions((*self.record.consents, *self.record.linked_consents))
 
-    @cached_property
+    @derived
     def patient_keys(self) -> frozenset[str]:
         """Identity keys of the patient, those of linked records among them."""
         return self.record.patient.keys | self.record.linked_keys
 
-    @cached_property
+    @derived
     def kinds(self) -> dict[str, frozenset[Kind]]:
         """What each Consent on the patient's and linked records is, by key."""
-        return {
-            consent.key: kinds_of(consent, self.patient_keys)
-            for consent in self.consents_with_linked
-        }
+        return {consent.key: kinds for consent, kinds in self.classified}
+
+    @derived
+    def classified(self) -> tuple[tuple[ConsentFacts, frozenset[Kind]], ...]:
+        """Each Consent on the patient's and linked records, and what it is."""
+        keys = self.patient_keys
+        return tuple([(each, kinds_of(each, keys)) for each in self.consents_with_linked])
 
     def queries(
-        self, recipient: frozenset[str], channels: Iterable[Channel] | None = None
+        self, recipient: frozenset[str], channels: Iterable[Channel | None] | None = None
     ) -> tuple[Query, ...]:
-        """Ask about a recipient on each of these channels, on each reachable one by default."""
-        purpose = PURPOSE_OF_USE[self.request.purpose]
-        denials = (ONE_FOR_DENIALS if purpose in ONE_FOR_DENIALS else frozenset({purpose})) | {
-            "ETREAT"
-        }
-        permits = frozenset({purpose, "ETREAT"} if self.emergency else {purpose})
+        """Ask about a recipient on each of these channels, on each reachable one by default.
+
+        None stands for a channel that nobody has named.
+        """
+        permits, denials = self._purposes
         code = self.request.service.code
-        topics = frozenset() if code is None else frozenset({code})
+        topics = (
+            _NO_TOPICS if code is None else frozenset((code, any_system(code.rpartition("|")[2])))
+        )
+        about_result = self.request.purpose is Purpose.TEST_RESULT
         return tuple(
-            Query(
-                now=self.as_of,
-                channel=channel,
-                recipient=recipient,
-                organisations=self.organisations,
-                purposes_permit=permits,
-                purposes_deny=denials,
-                topics=topics,
-                about_result=self.request.purpose is Purpose.TEST_RESULT,
-            )
-            for channel in (self.reachable if channels is None else channels)
+            [
+                Query(
+                    now=self.as_of,
+                    channel=channel,
+                    recipient=recipient,
+                    organisations=self.organisations,
+                    purposes_permit=permits,
+                    purposes_deny=denials,
+                    topics=topics,
+                    about_result=about_result,
+                )
+                for channel in (self.reachable if channels is None else channels)
+            ]
         )
 
-    @cached_property
+    @property
+    def _purposes(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Purposes of use under which permits and denials are evaluated."""
+        permits, denials = _PURPOSES[self.request.purpose]
+        return (permits | {"ETREAT"} if self.emergency else permits), denials
+
+    @derived
     def queries_to_recipient(self) -> tuple[Query, ...]:
         """Ask about the recipient under every name the record gives."""
         return self.queries(self.recipient.closure)
 
-    @cached_property
+    @derived
+    def _queries_to_patient(self) -> tuple[Query, ...]:
+        if self.recipient.closure == self.patient_keys:
+            return self.queries_to_recipient
+        return self.queries(self.patient_keys)
+
+    @derived
     def readings(self) -> tuple[Reading, ...]:
         """What every objection says about this message."""
         if self.to_proxy:
             return (*self._readings_of_own_record(), *self._of_the_patients[0])
-        return self._readings_of(self._bearing_on_patient, self.queries(self.patient_keys))
+        return self._readings_of(self._bearing_on_patient, self._queries_to_patient)
 
     def _readings_of(
         self,
@@ -211,24 +242,19 @@ class Case:
         found = (self._counting(consent, kinds, queries) for consent, kinds in consents)
         return tuple(reading for reading in found if reading is not None)
 
-    @cached_property
+    @derived
     def _bearing_on_patient(self) -> tuple[tuple[ConsentFacts, frozenset[Kind]], ...]:
         """Consents that may say something about messages, on the patient's and linked records."""
-        kinds = self.kinds
-        return tuple(
-            (consent, kinds[consent.key])
-            for consent in self.consents_with_linked
-            if kinds[consent.key] & _ABOUT_MESSAGES
-        )
+        return tuple([each for each in self.classified if each[1] & _ABOUT_MESSAGES])
 
-    @cached_property
+    @derived
     def bearing_on_recipient(self) -> tuple[tuple[ConsentFacts, frozenset[Kind]], ...]:
         """Consents of the recipient that may say something about messages."""
         if self.to_proxy:
             return tuple(each for each in self.own_kinds if each[1] & _ABOUT_MESSAGES)
         return self._bearing_on_patient
 
-    @cached_property
+    @derived
     def own_kinds(self) -> tuple[tuple[ConsentFacts, frozenset[Kind]], ...]:
         """Consents on the proxy's own record, and what each of them is."""
         own = self.recipient.closure
@@ -238,7 +264,7 @@ class Case:
     def _readings_of_own_record(self) -> tuple[Reading, ...]:
         return self._readings_of(self.own_kinds, self.queries_to_recipient)
 
-    @cached_property
+    @derived
     def _of_the_patients(self) -> tuple[tuple[Reading, ...], tuple[Reading, ...]]:
         """The patient's own objections: those that bind a message to a proxy, and the others.
 
@@ -246,7 +272,8 @@ class Case:
         one entered by the proxy, one about every channel and one for safety do.
         """
         closure = self.recipient.closure
-        queries = self.queries(self.patient_keys | closure)
+        keys = self.patient_keys | closure
+        queries = self.queries(keys) if self._bearing_on_patient else ()
         binding: list[Reading] = []
         others: list[Reading] = []
         for consent, kinds in self._bearing_on_patient:
@@ -256,7 +283,7 @@ class Case:
             binds = (
                 consent.safety
                 or consent.performers & closure
-                or denies_every_channel(consent, kinds, queries[0])
+                or denies_every_channel(consent, kinds, self.queries(keys, (None,))[0])
             )
             (binding if binds else others).append(reading)
         return tuple(binding), tuple(others)
@@ -283,44 +310,52 @@ class Case:
 
     def readings_that(self, *says: Says) -> tuple[Reading, ...]:
         """Give the readings of these sorts."""
+        if not self.readings:
+            return ()
         return tuple(reading for reading in self.readings if reading.says in says)
 
-    @cached_property
+    @derived
     def denials(self) -> tuple[Denial, ...]:
         """Consents on the patient's and linked records that bar the proxy."""
-        queries = self.queries_to_recipient
+        queries, candidates = self.queries_to_recipient, self.candidates
         found = []
-        for consent in self.consents_with_linked:
-            kinds = self.kinds[consent.key]
-            if self.candidates.get(consent.key) is Answer.DENY:
-                denied: Denied | None = Denied.YES
-            else:
-                denied = read_denial_of_proxy(consent, kinds, queries, PLAIN)
+        for consent, kinds in self.classified:
+            denied = (
+                Denied.YES
+                if candidates and candidates.get(consent.key) is Answer.DENY
+                else read_denial_of_proxy(consent, kinds, queries)
+            )
             if denied is not None:
                 found.append(Denial(consent=consent, denied=denied))
         return tuple(found)
 
     def _candidates_of(self, keys: frozenset[str], queries: tuple[Query, ...]) -> dict[str, Answer]:
-        strict = self.queries(keys, (self.request.channel,))[0]
-        return {
-            consent.key: grants.answer_of_candidate(consent, queries)
-            for consent in self.consents
-            if grants.is_candidate(consent, self.kinds[consent.key], strict)
-        }
+        own = {consent.key for consent in self.consents} if self.record.linked_consents else None
+        strict: Query | None = None
+        found: dict[str, Answer] = {}
+        for consent, kinds in self.classified:
+            if Kind.GRANT not in kinds or (own is not None and consent.key not in own):
+                continue
+            if strict is None:
+                same = queries[0].recipient == keys
+                strict = queries[0] if same else self.queries(keys, (self.request.channel,))[0]
+            if grants.is_candidate(consent, kinds, strict):
+                found[consent.key] = grants.answer_of_candidate(consent, queries)
+        return found
 
-    @cached_property
+    @derived
     def candidates(self) -> dict[str, Answer]:
         """Answer of each Consent that could be a grant to the proxy, by key."""
         return self._candidates_of(self.recipient.keys, self.queries_to_recipient)
 
-    @cached_property
+    @derived
     def candidates_denied(self) -> bool:
         """Whether the only thing wrong with the proxy's grants is that they deny this message."""
         return bool(self.candidates) and all(
             answer is Answer.DENY for answer in self.candidates.values()
         )
 
-    @cached_property
+    @derived
     def grant(self) -> grants.Grant | None:
         """The grant on which the proxy would receive, None when there is none."""
         return self._best_of(self.candidates, self.queries_to_recipient, self.recipient.closure)
@@ -335,9 +370,12 @@ class Case:
     ) -> grants.Grant | None:
         if not candidates:
             return None
+        born = self.record.patient.born
         setting = flaws.Setting(
             policy=self.policy,
             patient=self.record.patient,
+            oldest=born.oldest_age(self.day),
+            youngest=born.youngest_age(self.day),
             organisations=self.organisations,
             as_of=self.as_of,
             day=self.day,
@@ -354,7 +392,7 @@ class Case:
         passing = [grant for grant in judged if grant is not None]
         return grants.best_of(passing, emergency=self.emergency)
 
-    @cached_property
+    @derived
     def reach(self) -> Reach:
         """The recipient's contact points, who else is at them, and which one is used."""
         return Reach(self)
@@ -364,17 +402,17 @@ class Case:
         """The contact point that would be used, None when there is none."""
         return self.reach.point
 
-    @cached_property
+    @derived
     def wishes(self) -> Wishes:
         """The recipient's contact preferences and accessible-information needs."""
         return Wishes(self)
 
-    @cached_property
+    @derived
     def content(self) -> ContentSeen:
         """What the words of the message give away."""
         return ContentSeen(self)
 
-    @cached_property
+    @derived
     def service_is_known_sensitive(self) -> bool:
         """Whether the request, the policy or a label says that the service is a sensitive one."""
         code = self.request.service.code

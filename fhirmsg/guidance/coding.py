@@ -38,3 +38,8 @@ def service_code(written: str) -> str:
     """Give a service as a request writes it, `system|code` or a bare code, in comparable form."""
     system, bar, code = written.strip().rpartition("|")
     return service_token(system, code) if bar else code
+
+
+def any_system(code: str) -> str:
+    """Give the token of a code that was given without a system, and so stands for it in any."""
+    return f"*|{code}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import Enum, IntEnum, auto
 
 from fhirmsg.guidance.provisions import (
@@ -39,6 +40,8 @@ class Kind(IntEnum):
     UNCLEAR = auto()
 
 
+_GRANT = frozenset({Kind.GRANT})
+_DENIAL_OF_PERSON = frozenset({Kind.DENIAL_OF_PERSON})
 _DENIALS = frozenset({Kind.DENIAL_OF_PERSON, Kind.DENIAL_OF_DISCLOSURE})
 
 
@@ -64,10 +67,13 @@ def _names_other_person(consent: ConsentFacts, patient: frozenset[str]) -> bool:
 def _is_about_messages(consent: ConsentFacts) -> bool:
     if consent.message_marker:
         return True
+    root = consent.root
+    if root is None or not (root.classes or root.codes or root.nested):
+        return False
     # An untyped node cannot be excluded as a denial, so its mark counts.
     return any(
         Match.YES in node.classes or any(term.understood for term in node.codes)
-        for node, direction in with_effective_types(_root(consent), direction_of(consent))
+        for node, direction in with_effective_types(root, direction_of(consent))
         if direction is not Direction.PERMIT
     )
 
@@ -97,9 +103,9 @@ def kinds_of(consent: ConsentFacts, patient: frozenset[str]) -> frozenset[Kind]:
     foreign_scope = consent.scope is Scope.OTHER
     grants = direction is not Direction.DENY and not consent.declines
     if grants and consent.grantees and not foreign_scope:
-        return frozenset({Kind.GRANT})
+        return _GRANT
     if direction is Direction.DENY and _names_other_person(consent, patient):
-        return frozenset({Kind.DENIAL_OF_PERSON})
+        return _DENIAL_OF_PERSON
     kinds = set()
     if _is_about_messages(consent):
         kinds.add(Kind.OBJECTION)
@@ -161,6 +167,8 @@ def _root_of_objection(consent: ConsentFacts) -> Provision:
     Which organisation an objection is made to is judged apart (`belongs_elsewhere`).
     """
     root = _judged_root(consent)
+    if not root.actors:
+        return root
     if any(actor.kind is ActorKind.ORGANISATION for actor in root.actors):
         return replace(root, actors=())
     if any(actor.kind is ActorKind.STAFF for actor in root.actors):
@@ -214,6 +222,9 @@ def belongs_elsewhere(consent: ConsentFacts, organisations: frozenset[str]) -> b
 
     An organisation that is absent or cannot be resolved counts as ours.
     """
+    root = consent.root
+    if not consent.organisations and (root is None or not root.actors):
+        return False
     named = [ref.ods for ref in consent.organisations]
     named += [actor.ods for actor in _root(consent).actors if actor.kind is ActorKind.ORGANISATION]
     return bool(named) and all(ods and not ods & organisations for ods in named)
@@ -313,9 +324,10 @@ def _answers_of_nodes_naming(consent: ConsentFacts, query: Query) -> Iterator[An
     Who else the nodes above it name does not matter: a refusal of a person holds even inside a
     provision that is about somebody else.
     """
-    if consent.root is None:
+    root = consent.root
+    if root is None or not (root.nested or root.actors):
         return
-    if is_too_large(consent.root):
+    if is_too_large(root):
         yield Answer.CANNOT_EXCLUDE_DENIAL
         return
     waiting: list[tuple[Provision, Direction | None, Match]] = [
@@ -335,12 +347,18 @@ def _answers_of_nodes_naming(consent: ConsentFacts, query: Query) -> Iterator[An
                 waiting.extend((nested, None, here) for nested in node.nested)
 
 
-def would_deny(consent: ConsentFacts, kinds: frozenset[Kind], queries: Iterable[Query]) -> bool:
-    """Tell whether an objection would cover such a message if it were in force now."""
-    if Kind.OBJECTION not in kinds or consent.status is not ConsentStatus.ACTIVE:
-        return False
-    timeless = replace(consent, root=replace(_root(consent), period=None))
-    return any(_answer_of_objection(timeless, kinds, query) is Answer.DENY for query in queries)
+def would_deny(
+    consent: ConsentFacts, kinds: frozenset[Kind], queries: Iterable[Query], at: datetime
+) -> bool:
+    """Tell whether an objection covers such a message at another time."""
+    return (
+        Kind.OBJECTION in kinds
+        and consent.status is ConsentStatus.ACTIVE
+        and any(
+            _answer_of_objection(consent, kinds, replace(query, now=at)) is Answer.DENY
+            for query in queries
+        )
+    )
 
 
 def permits_later(
@@ -376,12 +394,15 @@ def denies_person(consent: ConsentFacts, queries: Iterable[Query]) -> bool:
 
 
 def denies_every_channel(consent: ConsentFacts, kinds: frozenset[Kind], query: Query) -> bool:
-    """Tell whether an objection reaches even a channel that nobody has named."""
-    answer = _answer_of_objection(consent, kinds, replace(query, channel=None))
+    """Tell whether an objection reaches even a channel that nobody has named (`query.channel`)."""
+    answer = _answer_of_objection(consent, kinds, query)
     return answer in (Answer.DENY, Answer.CANNOT_EXCLUDE_DENIAL)
 
 
 def is_altered(consent: ConsentFacts) -> bool:
     """Tell whether a modifier that is not understood stands anywhere in a Consent."""
-    nodes = with_effective_types(_root(consent), None)
+    root = consent.root
+    if root is None or not root.nested:
+        return consent.altered or (root is not None and root.altered)
+    nodes = with_effective_types(root, None)
     return consent.altered or any(node.altered for node, _ in nodes)

@@ -6,9 +6,9 @@ and neither is a checker that found nothing: the stricter of the two counts.
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING
 
+from fhirmsg.guidance.derived import derived
 from fhirmsg.guidance.policy import Platform
 from fhirmsg.guidance.terms import Channel, Declared
 from fhirmsg.guidance.wording import (
@@ -32,7 +32,7 @@ class ContentSeen:
         """Look at this case."""
         self._case = case
 
-    @cached_property
+    @derived
     def settings(self) -> WordingSettings:
         """What the organisation settled about its messages."""
         policy, platform = self._case.policy, self._case.platform
@@ -41,7 +41,7 @@ class ContentSeen:
             link_hosts=policy.link_hosts,
         )
 
-    @cached_property
+    @derived
     def observations(self) -> tuple[Observation, ...]:
         """Everything the checker saw."""
         request = self._case.request
@@ -55,10 +55,10 @@ class ContentSeen:
         """Give what was seen on these parts of the guidance."""
         return tuple(each for each in self.observations if each.topic in topics)
 
-    @cached_property
+    @derived
     def confidential(self) -> tuple[Observation, ...]:
         """What looks confidential, wherever it stands."""
-        return self.about(Topic.CONFIDENTIAL)
+        return self.about(Topic.CONFIDENTIAL) if self.observations else ()
 
     @property
     def may_be_confidential(self) -> bool:
@@ -73,11 +73,11 @@ class ContentSeen:
     @property
     def shows_on_locked_screen(self) -> tuple[Observation, ...]:
         """What looks confidential in the part that a locked screen may show."""
-        if not self._case.platform.lock_screen:
+        if not self.confidential or not self._case.platform.lock_screen:
             return ()
         return tuple(each for each in self.confidential if each.place is Place.PREVIEW)
 
-    @cached_property
+    @derived
     def secure_way(self) -> tuple[str, Channel] | None:
         """A secure platform that is open to this recipient, and its channel; None without one."""
         case = self._case

@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import Any
 
 from fhirmsg.guidance.case import Case
-from fhirmsg.guidance.lifts import lifted
-from fhirmsg.guidance.rule import Breach, Card, Effect, Finding, Lift
+from fhirmsg.guidance.lifts import lifted, of_no_use
+from fhirmsg.guidance.rule import Breach, Card, Check, Effect, Finding, Lift
 from fhirmsg.guidance.rules import RULES, RULES_VERSION
 from fhirmsg.guidance.terms import ResourceVersion
 
@@ -71,6 +71,7 @@ class Decision:
         """Give the decision as it stands in answers."""
         return {
             "verdict": str(self.verdict),
+            "emergency": self.emergency,
             "findings": [finding.as_json() for finding in self.findings],
             **self._frame(),
         }
@@ -95,7 +96,12 @@ class Decision:
             }
             for finding in self.findings
         ]
-        content = {"verdict": str(self.verdict), "findings": findings, **self._frame()}
+        content = {
+            "verdict": str(self.verdict),
+            "emergency": self.emergency,
+            "findings": findings,
+            **self._frame(),
+        }
         return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
 
     def receipt_digest(self) -> str:
@@ -103,17 +109,33 @@ class Decision:
         return hashlib.sha256(self.receipt()).hexdigest()
 
 
+def _checks(*, to_proxy: bool, emergency: bool) -> list[tuple[Check, Card, Effect]]:
+    """Give what there is to look at, with the effect of a breach."""
+    found = []
+    for each in RULES:
+        effect = each.card.in_emergency if emergency else each.card.effect
+        if effect is not None and (to_proxy or not each.proxies_only):
+            found.append((each.check, each.card, effect))
+    return found
+
+
+_CHECKS = {
+    (to_proxy, emergency): _checks(to_proxy=to_proxy, emergency=emergency)
+    for to_proxy in (False, True)
+    for emergency in (False, True)
+}
+
+
 def decide(case: Case) -> Decision:
     """Judge a case. Pure: no clock, no network; never raises for any combination of facts."""
     emergency = case.emergency
-    findings: list[Finding] = []
-    for each in RULES:
-        card = each.card
-        effect = card.in_emergency if emergency else card.effect
-        if effect is None:
-            continue
-        for breach in each.check(case):
-            findings.append(_finding(case, card, effect, breach))
+    findings = [
+        _finding(case, card, effect, breach)
+        for check, card, effect in _CHECKS[case.to_proxy, emergency]
+        for breach in check(case)
+    ]
+    if case.request.evidence.reviews or case.request.evidence.acknowledged:
+        findings += _notes_on_evidence(case, findings)
     return Decision(
         # What was read twice is said once.
         findings=tuple(sorted(dict.fromkeys(findings), key=_strongest_first)),
@@ -144,6 +166,15 @@ def _finding(case: Case, card: Card, effect: Effect, breach: Breach) -> Finding:
         evidence=breach.evidence,
         ask=breach.ask or card.ask,
     )
+
+
+def _notes_on_evidence(case: Case, findings: list[Finding]) -> list[Finding]:
+    """Say which reviews and acknowledgements lifted nothing, and why: they can be mended."""
+    card = next(each.card for each in RULES if each.card.code == "evidence.invalid")
+    return [
+        _finding(case, card, Effect.NOTE, Breach(sentence=sentence))
+        for sentence in of_no_use(case, findings)
+    ]
 
 
 def _strongest_first(finding: Finding) -> tuple[int, str, str, str]:

@@ -150,7 +150,7 @@ def faults_of_review(case: Case, review: Review) -> tuple[str, ...]:
 
 
 def _faults_of_review(case: Case, review: Review) -> Iterator[str]:
-    if not says_something(review.code):
+    if review.code is None or not _CODE.fullmatch(review.code):
         yield "it does not say which finding it is about"
     if not is_named(review.reviewer):
         yield "it does not name a reviewer with identifier, name and role"

@@ -32,6 +32,8 @@ from fhirmsg.guidance.terms import BirthInterval, Match, ResourceVersion, birthd
 
 # Age from which parental responsibility no longer lets anybody receive in the patient's place.
 PARENTAL_LIMIT = 16
+# Age from which somebody can give a lasting power of attorney.
+ADULT = 18
 
 # Effect of each flaw, normally and in an emergency: decides which of several grants is the best.
 FLAW_EFFECTS: dict[str, tuple[Effect, Effect]] = {
@@ -83,12 +85,16 @@ class Flaw:
 class Setting:
     """What candidates are judged against.
 
-    organisations: ODS codes that are ours. day: the local day. proxy: every identity key of the
-    person who would receive. consents: all on the patient's record, candidates or not.
+    oldest, youngest: the patient's greatest and least possible age in whole years, None when
+    nobody can tell. organisations: ODS codes that are ours. day: the local day. proxy: every
+    identity key of the person who would receive. consents: all on the patient's record,
+    candidates or not.
     """
 
     policy: LocalPolicy
     patient: PatientFacts
+    oldest: int | None
+    youngest: int | None
     organisations: frozenset[str]
     as_of: datetime
     day: date
@@ -96,9 +102,8 @@ class Setting:
     consents: tuple[ConsentFacts, ...] = ()
 
 
-def certainly_under_limit(born: BirthInterval, day: date) -> bool:
-    """Tell whether somebody is under 16 on a day, whenever in the interval they were born."""
-    oldest = born.oldest_age(day)
+def is_under_limit(oldest: int | None) -> bool:
+    """Tell whether somebody is under 16, given their greatest possible age."""
     return oldest is not None and oldest < PARENTAL_LIMIT
 
 
@@ -147,7 +152,7 @@ def _flaws_of_clarity(consent: ConsentFacts) -> Iterator[Flaw]:
 
 
 def _flaws_of_basis(consent: ConsentFacts, basis: Basis, setting: Setting) -> Iterator[Flaw]:
-    policy, born, day = setting.policy, setting.patient.born, setting.day
+    policy, day = setting.policy, setting.day
     if basis is Basis.UNKNOWN:
         yield Flaw(
             code="proxy.unknown-basis",
@@ -162,8 +167,8 @@ def _flaws_of_basis(consent: ConsentFacts, basis: Basis, setting: Setting) -> It
             sentence="The proxy acts on a ground that is real but is not one of the three the "
             "guidance lists, and the organisation's policy does not accept it.",
         )
-    if Basis.PARENTAL_RESPONSIBILITY in consent.bases and certainly_under_limit(born, day):
-        due = review_due(policy.parental_review_ages, born, day)
+    if Basis.PARENTAL_RESPONSIBILITY in consent.bases and is_under_limit(setting.oldest):
+        due = review_due(policy.parental_review_ages, setting.patient.born, day)
         reviewed = consent.reviewed
         if due is not None and (reviewed is None or not due <= reviewed <= day):
             yield Flaw(
@@ -212,14 +217,13 @@ def _flaws_of_capacity(consent: ConsentFacts, basis: Basis, setting: Setting) ->
                 "of the patient's capacity is recorded with it.",
                 effect=Effect.HOLD if setting.policy.require_capacity_record else None,
             )
-    if consent.unlisted & _POWERS_OF_ATTORNEY:
-        youngest = setting.patient.born.youngest_age(day)
-        if youngest is None or youngest < 18:
-            yield Flaw(
-                code="proxy.capacity",
-                sentence="The proxy acts on a power of attorney, which only an adult can give, "
-                "and the patient is not certainly 18.",
-            )
+    adult = setting.youngest is not None and setting.youngest >= ADULT
+    if consent.unlisted & _POWERS_OF_ATTORNEY and not adult:
+        yield Flaw(
+            code="proxy.capacity",
+            sentence="The proxy acts on a power of attorney, which only an adult can give, and "
+            "the patient is not certainly 18.",
+        )
 
 
 def _flaws_of_competence(consent: ConsentFacts, basis: Basis, setting: Setting) -> Iterator[Flaw]:
@@ -227,8 +231,7 @@ def _flaws_of_competence(consent: ConsentFacts, basis: Basis, setting: Setting) 
     recorded = [each for each in (consent.competence, setting.patient.competence) if each]
     competent = any(each.able for each in recorded)
     if basis is Basis.EXPLICIT_CONSENT:
-        youngest = setting.patient.born.youngest_age(setting.day)
-        child = youngest is None or youngest < PARENTAL_LIMIT
+        child = setting.youngest is None or setting.youngest < PARENTAL_LIMIT
         if child and (not competent or any(not each.able for each in recorded)):
             yield Flaw(
                 code="proxy.competence",

@@ -7,12 +7,11 @@ that could carry one of them; its flaws are what keeps it from doing so plainly.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 
 from fhirmsg.guidance.consents import Kind
-from fhirmsg.guidance.flaws import Flaw, Setting, certainly_under_limit, flaws_of
+from fhirmsg.guidance.flaws import Flaw, Setting, flaws_of, is_under_limit
 from fhirmsg.guidance.provisions import (
     ROOT_CONTENT_APART,
     Answer,
@@ -25,7 +24,7 @@ from fhirmsg.guidance.provisions import (
 )
 from fhirmsg.guidance.record import Basis, ConsentFacts, ConsentStatus
 from fhirmsg.guidance.rule import Effect
-from fhirmsg.guidance.terms import BirthInterval, Match
+from fhirmsg.guidance.terms import Match
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,13 +73,14 @@ def _answer_as_permit(consent: ConsentFacts, query: Query) -> Answer:
     return evaluate(root, query, lens=ROOT_CONTENT_APART)
 
 
-def basis_of(consent: ConsentFacts, born: BirthInterval, day: date) -> Basis | None:
+def basis_of(consent: ConsentFacts, oldest: int | None) -> Basis | None:
     """Give the ground of a candidate, or None when it has none that can carry a grant.
 
-    Parental responsibility counts only while the patient is certainly under 16.
+    Parental responsibility counts only while the patient is certainly under 16: `oldest` is the
+    age in whole years if born as early as possible, None when nobody can tell.
     """
     grounds = set(consent.bases)
-    if Basis.PARENTAL_RESPONSIBILITY in grounds and not certainly_under_limit(born, day):
+    if Basis.PARENTAL_RESPONSIBILITY in grounds and not is_under_limit(oldest):
         grounds.remove(Basis.PARENTAL_RESPONSIBILITY)
         if not grounds - {Basis.UNKNOWN, Basis.RELATIONSHIP}:
             return None
@@ -93,15 +93,17 @@ def judge_candidate(
     consent: ConsentFacts, queries: tuple[Query, ...], *, answer: Answer, setting: Setting
 ) -> Grant | None:
     """Give the grant a candidate amounts to, or None when it is none at all."""
-    basis = basis_of(consent, setting.patient.born, setting.day)
+    basis = basis_of(consent, setting.oldest)
     if basis is None or answer not in (Answer.PERMIT, Answer.CANNOT_EXCLUDE_DENIAL):
         return None
     flaws = flaws_of(consent, basis, queries, answer, setting)
     return Grant(consent=consent, basis=basis, flaws=flaws)
 
 
-def best_of(grants: Iterable[Grant], *, emergency: bool) -> Grant | None:
+def best_of(grants: Sequence[Grant], *, emergency: bool) -> Grant | None:
     """Give the grant with the lowest highest effect; on a tie the one with the lowest id."""
+    if len(grants) == 1:
+        return grants[0]
 
     def weight(grant: Grant) -> tuple[int, str]:
         return grant.effect(emergency=emergency), grant.consent.key

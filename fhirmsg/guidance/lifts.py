@@ -6,7 +6,7 @@ message by its id and digest, to what was seen by the versions cited, to a perso
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.declarations import is_named
@@ -19,7 +19,7 @@ from fhirmsg.guidance.evidence import (
 )
 from fhirmsg.guidance.readable import says_something
 from fhirmsg.guidance.request import Acknowledgement, Review
-from fhirmsg.guidance.rule import Breach, Card, Lift, Lifted
+from fhirmsg.guidance.rule import Breach, Card, Effect, Finding, Lift, Lifted
 from fhirmsg.guidance.terms import Declared, Person, ResourceVersion
 
 # Findings about a grant that a review on the Consent itself can lift for more than one message.
@@ -134,6 +134,35 @@ def _covers(given: Acknowledgement, card: Card, breach: Breach) -> bool:
             for each in breach.evidence
         )
     return True
+
+
+def of_no_use(case: Case, findings: Iterable[Finding]) -> Iterator[str]:
+    """Say which complete reviews and acknowledgements have nothing to lift, or another version."""
+    evidence = case.request.evidence
+    raised: dict[str, Finding] = {}
+    for finding in findings:
+        if finding.normally > Effect.WARN and (finding.code not in raised or not finding.lifted):
+            raised[finding.code] = finding
+    for review in evidence.reviews:
+        if not faults_of_review(case, review):
+            yield from _of_no_use("review", review.code, Lift.REVIEW, raised)
+    for seen in evidence.acknowledged if case.emergency else ():
+        yield from _of_no_use("acknowledgement", seen.code, Lift.ACKNOWLEDGEMENT, raised)
+
+
+def _of_no_use(
+    what: str, code: str | None, lift: Lift, raised: Mapping[str, Finding]
+) -> Iterator[str]:
+    finding = raised.get(code or "")
+    if finding is None:
+        yield f"A {what} is of no use: it names no finding of this message that stops it."
+    elif lift not in finding.lifted_by:
+        yield f"A {what} of {finding.code} is of no use: it does not lift that."
+    elif finding.lifted is None and finding.effect > Effect.WARN:
+        yield (
+            f"A {what} of {finding.code} is of no use: what it says, or the versions it names, "
+            "are not what the finding asks for now."
+        )
 
 
 _LIFTS: dict[Lift, Callable[[Case, Card, Breach], str | None]] = {

@@ -25,7 +25,10 @@ class Approval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """Local times at which a platform delivers: weekdays (Monday is 0), from, and before when."""
+    """Local times at which a platform delivers: weekdays (Monday is 0), from, and before when.
+
+    An `end` of `time.max` is the end of the day.
+    """
 
     weekdays: frozenset[int]
     start: time
@@ -33,7 +36,9 @@ class Window:
 
     def contains(self, local: datetime) -> bool:
         """Tell whether a local time lies in the window."""
-        return local.weekday() in self.weekdays and self.start <= local.time() < self.end
+        at = local.time()
+        in_time = self.start <= at and (at < self.end or self.end == time.max)
+        return local.weekday() in self.weekdays and in_time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,11 +6,11 @@ anybody, for anything), "Contact preferences", and FHIR R4 ContactPoint.
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from fhirmsg.guidance import contact
 from fhirmsg.guidance.consents import denies_person
+from fhirmsg.guidance.derived import derived
 from fhirmsg.guidance.record import (
     ConsentStatus,
     ContactPoint,
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from fhirmsg.guidance.case import Case
 
 
+_NOTHING: frozenset[str] = frozenset()
+
+
 class Reach:
     """The contact points of a case, worked out once each. Values never leave it in words."""
 
@@ -31,7 +34,7 @@ class Reach:
         """Look at this case."""
         self._case = case
 
-    @cached_property
+    @derived
     def points(self) -> tuple[ContactPoint, ...]:
         """All contact points of the recipient's own."""
         recipient = self._case.recipient
@@ -44,7 +47,7 @@ class Reach:
             return own.contact_points
         return recipient.related.contact_points
 
-    @cached_property
+    @derived
     def usable(self) -> tuple[ContactPoint, ...]:
         """Those that can carry the channel now, the first to be used first."""
         return contact.usable(self.points, self._case.request.channel, self._case.as_of)
@@ -57,13 +60,17 @@ class Reach:
             return None
         return case.record.brought or ContactPoint()
 
-    @cached_property
+    @derived
     def point(self) -> ContactPoint | None:
         """The contact point that is used, None when none may be."""
         brought = self.brought
-        among = self.usable if brought is None else (brought,)
-        channel, now = self._case.request.channel, self._case.as_of
-        return contact.select(among, channel, now, self.excluded if among else ())
+        if brought is not None:
+            channel, now = self._case.request.channel, self._case.as_of
+            return contact.select((brought,), channel, now, self.excluded)
+        for point in self.usable:
+            if point.value not in self.excluded:
+                return point
+        return None
 
     @property
     def all_are_excluded(self) -> bool:
@@ -73,13 +80,28 @@ class Reach:
             return brought.value is not None and brought.value in self.excluded
         return bool(self.usable) and self.point is None
 
+    @property
+    def may_turn_to_an_excluded_one(self) -> bool:
+        """Whether the supplier may turn to another channel, and to an excluded value there.
+
+        Which of several values it would take is not known, so one is enough.
+        """
+        others = self._case.reachable[1:]
+        return bool(others and self.excluded) and any(
+            point.value in self.excluded and contact.is_usable(point, channel, self._case.as_of)
+            for channel in others
+            for point in self.points
+        )
+
     # --- contact points that must not be used ------------------------------------------------
 
-    @cached_property
+    @derived
     def excluded(self) -> frozenset[str]:
         """Values that belong to a person who is denied this message, or are restricted."""
-        restricted = self._restricted_digests
         digests = self._case.record.digests
+        if not digests and not self._case.record.neighbours:
+            return _NOTHING
+        restricted = self._restricted_digests
         found = {value for value, digest in digests.items() if digest in restricted}
         for neighbour in self._case.record.neighbours:
             if not neighbour.keys & self._case.recipient.closure and self._is_denied(neighbour):
@@ -90,7 +112,8 @@ class Reach:
     def _restricted_digests(self) -> frozenset[str]:
         case = self._case
         found: set[str] = set()
-        for consent in (*case.consents_with_linked, *case.recipient.own_consents):
+        own = (consent for consent, _ in case.own_kinds) if case.to_proxy else ()
+        for consent in (*case.consents_with_linked, *own):
             if consent.restricted_digests and consent.status in (
                 ConsentStatus.ACTIVE,
                 ConsentStatus.UNKNOWN,
@@ -117,20 +140,22 @@ class Reach:
 
     # --- who else is there ---------------------------------------------------------------------
 
-    @cached_property
+    @derived
     def others_there(self) -> tuple[Neighbour, ...]:
         """Other people at the contact point that is used; the patient is nobody else."""
         point, case = self.point, self._case
         if point is None or not case.record.neighbours:
             return ()
         own = case.recipient.closure | case.patient_keys
-        return tuple(
-            neighbour
+        # Each once and in one order, in whatever order they were read.
+        there = {
+            (neighbour.version.reference, neighbour.version.version_id or ""): neighbour
             for neighbour in case.record.neighbours
             if point.value in neighbour.values and not neighbour.keys & own
-        )
+        }
+        return tuple(there[key] for key in sorted(there))
 
-    @cached_property
+    @derived
     def unauthorised_there(self) -> tuple[Neighbour, ...]:
         """Those of them who are no authorised proxies for this message."""
         return tuple(each for each in self.others_there if not self._is_authorised(each))

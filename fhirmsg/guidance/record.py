@@ -228,13 +228,15 @@ class ConsentFacts:
     altered: a modifierExtension or implicitRules whose meaning is not known.
     part: which part of the resource says it, for an objection held outside Consent.
     identifiers: business identifiers, as `system|value`.
-    signed: Consent.dateTime; None when it is absent or has no time.
+    signed: Consent.dateTime; one without a time counts from the start of its local day, None when
+      it is absent or cannot be read.
     grantors: ODS codes of those who granted it; an organisation that could not be resolved is
       left out, since it counts as ours.
     ended: why a role was ended, by the latest status reason.
     capacity, competence: assessments recorded on it.
     standing_reviews: reviews that stand on it.
     restricted_digests: keyed digests of contact points that are not to be used.
+    reason: why the patient objects, in words or a code; only for those who may know it.
     """
 
     version: ResourceVersion
@@ -247,6 +249,7 @@ class ConsentFacts:
     competence: Assessment | None = None
     standing_reviews: tuple[StandingReview, ...] = ()
     restricted_digests: frozenset[str] = frozenset()
+    reason: str | None = field(default=None, repr=False)
     status: ConsentStatus = ConsentStatus.ACTIVE
     scope: Scope = Scope.PRIVACY
     root: Provision | None = None

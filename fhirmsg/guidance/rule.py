@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Any
@@ -82,15 +82,19 @@ class Card:
         )
 
 
-Check = Callable[["Case"], Iterator[Breach]]
+Check = Callable[["Case"], Iterable[Breach]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A card and the function that looks for breaches of it."""
+    """A card and the function that looks for breaches of it.
+
+    `proxies_only`: there can be a breach only where the message goes to a proxy.
+    """
 
     card: Card
     check: Check
+    proxies_only: bool = False
 
 
 def rule(
@@ -102,6 +106,7 @@ def rule(
     in_emergency: Effect | None,
     lifted_by: tuple[Lift, ...] = (),
     ask: tuple[Role, ...] = (),
+    proxies_only: bool = False,
 ) -> Callable[[Check], Rule]:
     """Put a function under a card."""
     card = Card(
@@ -113,7 +118,7 @@ def rule(
         lifted_by=lifted_by,
         ask=ask,
     )
-    return lambda check: Rule(card=card, check=check)
+    return lambda check: Rule(card=card, check=check, proxies_only=proxies_only)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,18 +34,18 @@ def as_json() -> list[dict[str, Any]]:
 
 def as_markdown() -> str:
     """Give one table with a row a rule, under a row for each heading of the guidance page."""
-    lines = [_row(_COLUMNS), _row(["---"] * len(_COLUMNS))]
+    lines = [row(_COLUMNS), row(["---"] * len(_COLUMNS))]
     for heading in HEADINGS:
         here = [card for card in cards() if card.section == heading]
         if here:
-            lines.append(_row([f"**{heading}**", "", "", "", ""]))
+            lines.append(row([f"**{heading}**", "", "", "", ""]))
             lines += [_row_of(card) for card in here]
     return "\n".join(lines) + "\n"
 
 
 def _row_of(card: Card) -> str:
     lifts = ", ".join(str(lift) for lift in card.lifted_by)
-    return _row(
+    return row(
         [
             f"`{card.code}`",
             card.states,
@@ -60,5 +60,6 @@ def _word(effect: Effect | None) -> str:
     return "" if effect is None else effect.word
 
 
-def _row(cells: list[str] | tuple[str, ...]) -> str:
+def row(cells: list[str] | tuple[str, ...]) -> str:
+    """Give one row of a Markdown table."""
     return "| " + " | ".join(cells) + " |"

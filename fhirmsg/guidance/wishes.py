@@ -6,9 +6,9 @@ preferences and count for a carer or proxy as well.
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING
 
+from fhirmsg.guidance.derived import derived
 from fhirmsg.guidance.record import Need, Preferences
 from fhirmsg.guidance.terms import Channel
 
@@ -40,7 +40,7 @@ class Wishes:
         preferences = self.preferences
         return bool(preferences.channels or preferences.other or preferences.unknown)
 
-    @cached_property
+    @derived
     def usable(self) -> tuple[Channel, ...]:
         """Preferred channels that can be used: a contact point, no objection, a platform."""
         case = self._case

@@ -55,7 +55,6 @@ _TEXTS = {
     "minItems": "has too few members",
     "format": "is not a date and time with a zone, as in RFC 3339",
     "pattern": "has not the form allowed here",
-    "anyOf": "has not the shape allowed here",
 }
 
 
@@ -78,20 +77,7 @@ def _faults_of_error(error: Any) -> list[tuple[str, str]]:
             (pointer_to([*path, _name_as_given(each)]), "is not a known field")
             for each in kind.unexpected
         ]
-    if name == "anyOf":
-        inner = [fault for branch in kind.context for each in branch for fault in _deep(each, path)]
-        if inner:
-            return inner
     return [(pointer_to(path), _TEXTS.get(name, "is not allowed here"))]
-
-
-def _deep(error: Any, path: list[str]) -> list[tuple[str, str]]:
-    """Give the faults inside a branch of an anyOf, leaving out "it should have been null"."""
-    if len(error.instance_path) < len(path):
-        return []
-    if error.kind.name == "type" and len(error.instance_path) == len(path):
-        return []
-    return _faults_of_error(error)
 
 
 def _name_as_given(name: str) -> str:

@@ -5,30 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from fhirmsg.guidance.coding import service_code
 from fhirmsg.guidance.policy import LocalPolicy
 from fhirmsg.guidance.readable import says_something
-from fhirmsg.guidance.request import (
-    CitedVersion,
-    Content,
-    Conversation,
-    Evidence,
-    Override,
-    SendRequest,
-    Service,
-)
-from fhirmsg.guidance.terms import Channel, Declared, Person, Purpose
+from fhirmsg.guidance.request import BroughtContactPoint, Content, SendRequest, Service
+from fhirmsg.guidance.terms import Channel, Declared, Device, Occasion, Person, Purpose
 from fhirmsg.web.contract import Fault, faults_of
+from fhirmsg.web.evidence import EvidenceReading, time_in
+from fhirmsg.web.references import NotOurReference, References
 from fhirmsg.web.texts import faults_of_wording, holds_control, texts_in
 
-_REFERENCE = re.compile(
-    r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?"
-)
 _TOKEN = re.compile(r"[^\s|]+\|[^\s|][^|]*")
-_NOT_BUILT = "is not supported by this version"
 _SMS_CHARACTERS = 918
 
 
@@ -58,7 +47,6 @@ def parse(
 ) -> Parsed:
     """Give the request in a body. Raises Refused or NoSuchOrganisation."""
     faults = faults_of(body, "Message")
-    faults += _not_built(body)
     if faults:
         # The shape has to be right before anything can be said of what stands in it.
         raise Refused(_once(faults))
@@ -76,53 +64,11 @@ def _once(faults: list[Fault]) -> list[Fault]:
     return sorted(dict.fromkeys(faults), key=lambda fault: (fault.pointer, fault.detail))
 
 
-# Fields of the contract whose rule does not exist yet, with the values that ask for nothing.
-_ASKING_FOR_NOTHING: dict[str, tuple[Any, ...]] = {
-    "occasion": (None, "other"),
-    "device": (None, "organisation"),
-    "contact_point": (None,),
-}
-_EVIDENCE_NOT_BUILT = (
-    "emergency",
-    "acknowledged",
-    "individual_check",
-    "reviews",
-    "necessity",
-    "practical_reason",
-    "accessible_alternative",
-)
-
-
-def _not_built(body: Mapping[str, Any]) -> list[Fault]:
-    """Name what this version has no rule for: it is refused, never ignored."""
-    faults = [
-        Fault(pointer=f"/{name}", detail=f"this value {_NOT_BUILT}")
-        for name, allowed in _ASKING_FOR_NOTHING.items()
-        if body.get(name) not in allowed
-    ]
-    if body.get("confidential") in ("yes", "unknown"):
-        faults.append(
-            Fault(
-                pointer="/confidential",
-                detail=f"this value {_NOT_BUILT}: only content declared to hold nothing "
-                "confidential can be sent",
-            )
-        )
-    evidence = body.get("evidence")
-    if isinstance(evidence, dict):
-        faults += [
-            Fault(pointer=f"/evidence/{name}", detail=_NOT_BUILT)
-            for name in _EVIDENCE_NOT_BUILT
-            if evidence.get(name) not in (None, [])
-        ]
-    return faults
-
-
 class _Reading:
     """One body of the right shape, read; `faults` gathers what stands wrongly in it."""
 
     def __init__(self, body: Mapping[str, Any], policy: LocalPolicy, base: str) -> None:
-        self.body, self.policy, self.base = body, policy, base.rstrip("/")
+        self.body, self.policy, self.references = body, policy, References(base)
         self.faults: list[Fault] = []
 
     def fault(self, pointer: str, detail: str) -> None:
@@ -148,11 +94,14 @@ class _Reading:
             organization=body["organization"].strip().upper(),
             requester=self._requester(),
             confidential=Declared(body["confidential"]),
+            device=Device(body.get("device") or Device.ORGANISATION),
+            contact_point=self._contact_point(),
             summary_only=summary_only,
             service=service,
             about=self._about(),
-            not_after=self._time(body.get("not_after"), "/not_after"),
-            evidence=self._evidence(),
+            occasion=Occasion(body.get("occasion") or Occasion.OTHER),
+            not_after=time_in(body.get("not_after"), "/not_after", self.fault),
+            evidence=EvidenceReading(self.references, self.fault).evidence(body.get("evidence")),
         )
 
     # --- who ---------------------------------------------------------------------------------
@@ -171,24 +120,31 @@ class _Reading:
             return patient
         if written.strip() == self.body["patient"].strip():
             return patient
-        return self._literal(written.strip(), "/recipient", None)
+        return self._literal(written, "/recipient", None)
 
     def _literal(self, written: str, pointer: str, kinds: tuple[str, ...] | None) -> str:
-        """Reduce a reference to `Type/id`: an absolute one has to lie below our FHIR server."""
-        text = written
-        if "://" in text:
-            ours = re.sub(r"^https?://", "", self.base, flags=re.IGNORECASE) + "/"
-            theirs = re.sub(r"^https?://", "", text, flags=re.IGNORECASE)
-            if not re.match(r"https?://", text, re.IGNORECASE) or not theirs.startswith(ours):
-                self.fault(pointer, "is a reference to another server than the one in the settings")
-                return ""
-            text = theirs[len(ours) :]
-        found = _REFERENCE.fullmatch(text)
-        if not found or found[2] in (".", "..") or (kinds and found[1] not in kinds):
-            wanted = f"{kinds[0]}/id" if kinds else "Type/id"
-            self.fault(pointer, f"is not a reference of the form {wanted}")
+        try:
+            return self.references.literal(written, kinds)
+        except NotOurReference as error:
+            self.fault(pointer, str(error))
             return ""
-        return f"{found[1]}/{found[2]}"
+
+    def _contact_point(self) -> BroughtContactPoint | None:
+        given = self.body.get("contact_point")
+        if given is None:
+            return None
+        if (self.body.get("evidence") or {}).get("emergency") is None:
+            self.fault(
+                "/contact_point",
+                "is for emergencies only: without evidence.emergency the message goes to a contact "
+                "point on the record",
+            )
+        for name in ("value", "source"):
+            if not says_something(given[name]):
+                self.fault(f"/contact_point/{name}", "is blank")
+        return BroughtContactPoint(
+            system=given["system"], value=given["value"], source=given["source"]
+        )
 
     def _requester(self) -> Person:
         given = self.body["requester"]
@@ -247,57 +203,5 @@ class _Reading:
 
     def _about(self) -> tuple[str, ...]:
         given = self.body.get("about") or []
-        read = (
-            self._literal(each.strip(), f"/about/{place}", None) for place, each in enumerate(given)
-        )
+        read = (self._literal(each, f"/about/{place}", None) for place, each in enumerate(given))
         return tuple(dict.fromkeys(read))
-
-    # --- evidence ----------------------------------------------------------------------------
-
-    def _evidence(self) -> Evidence:
-        given = (self.body.get("evidence") or {}).get("override")
-        if given is None:
-            return Evidence()
-        at = "/evidence/override"
-        talk = given.get("conversation")
-        return Evidence(
-            override=Override(
-                message_id=given.get("message_id"),
-                message_digest=given.get("message_digest"),
-                objections=tuple(
-                    CitedVersion(reference=each.get("reference"), version_id=each.get("versionId"))
-                    for each in given.get("objections") or []
-                ),
-                reason=given.get("reason"),
-                circumstances=given.get("circumstances"),
-                approver=_person(given.get("approver")),
-                approved_at=self._time(given.get("approved_at"), f"{at}/approved_at"),
-                expires_at=self._time(given.get("expires_at"), f"{at}/expires_at"),
-                conversation=None
-                if talk is None
-                else Conversation(
-                    by=_person(talk.get("by")),
-                    at=self._time(talk.get("at"), f"{at}/conversation/at"),
-                ),
-            )
-        )
-
-    def _time(self, written: str | None, pointer: str) -> datetime | None:
-        if written is None:
-            return None
-        try:
-            moment = datetime.fromisoformat(written)
-        except ValueError:
-            moment = None
-        if moment is None or moment.tzinfo is None:
-            self.fault(pointer, "is not a date and time with a zone, as in RFC 3339")
-            return None
-        return moment
-
-
-def _person(given: Mapping[str, Any] | None) -> Person | None:
-    if given is None:
-        return None
-    return Person(
-        identifier=given.get("identifier"), name=given.get("name"), role=given.get("role")
-    )

@@ -18,6 +18,7 @@ from fhirmsg.guidance.rules import RULES_VERSION
 from fhirmsg.standing import standing
 from fhirmsg.web.answers import entry_as_json, response_to_call, state_as_json
 from fhirmsg.web.body import NotReadable, json_object
+from fhirmsg.web.contact import overview_as_json
 from fhirmsg.web.contract import Fault, contract_text
 from fhirmsg.web.errors import FHIR_JSON, Problem
 from fhirmsg.web.parse import NoSuchOrganisation, Parsed, Refused, parse
@@ -46,6 +47,7 @@ class _Messages:
         views.add_url_rule("/v1/messages/check", "checkMessage", self.check, methods=["POST"])
         views.add_url_rule("/v1/messages/<id>", "readMessage", self.read)
         views.add_url_rule("/v1/patients/<id>/messages", "listMessages", self.list)
+        views.add_url_rule("/v1/patients/<id>/contact", "readContact", self.contact)
 
     def send(self) -> Response:
         client = self._client(ApiScope.SEND)
@@ -89,6 +91,11 @@ class _Messages:
             raise _forbidden("The client may not speak for this person or role.")
         if asked.evidence.override is not None and ApiScope.OVERRIDE not in client.scopes:
             raise _forbidden("The client may not bring overrides: it lacks the scope override.")
+        if asked.evidence.emergency is not None and ApiScope.EMERGENCY not in client.scopes:
+            raise _forbidden(
+                "The client may not declare emergencies: it lacks the scope emergency. If safety "
+                "cannot wait, reach the person in another way now."
+            )
         return parsed
 
     def read(self, id: str) -> Response:
@@ -125,6 +132,32 @@ class _Messages:
         )
         messages = [entry_as_json(entry) for entry in page.entries]
         return jsonify({"messages": messages, "next": following})
+
+    def contact(self, id: str) -> Response:
+        client = self._client(ApiScope.READ)
+        _wants("application/json")
+        faults = []
+        if not _ID.fullmatch(id):
+            faults.append(Fault(pointer="", detail="the id in the path is not a FHIR id"))
+        if request.args.keys() - {"organization"}:
+            faults.append(Fault(pointer="", detail="the query has a parameter that is not known"))
+        asked = request.args.get("organization", "").strip().upper()
+        if not asked and len(client.organisations) > 1:
+            faults.append(
+                Fault(
+                    pointer="",
+                    detail="organization is needed: this client sends for several of them",
+                )
+            )
+        if faults:
+            raise _bad_request(faults)
+        organization = asked or min(client.organisations)
+        policy = self._services.policies.get(organization)
+        if policy is None or organization not in client.organisations:
+            raise _forbidden("The client may not send for this organisation.")
+        found = self._services.overview.of(f"Patient/{id}", policy, organization)
+        with_reasons = ApiScope.REASONS in client.scopes
+        return jsonify(overview_as_json(found, with_reasons=with_reasons))
 
     def _client(self, *scopes: ApiScope) -> Client:
         return authenticated(self._services, *scopes)

@@ -10,6 +10,7 @@ from fhirmsg.answers import Answer
 from fhirmsg.calls import Call
 from fhirmsg.clients import ClientBook
 from fhirmsg.guidance.policy import LocalPolicy
+from fhirmsg.overview import Overview
 from fhirmsg.ports import MessageHistory
 from fhirmsg.web.health import Readiness
 
@@ -26,12 +27,21 @@ class DecidesAndSends(Protocol):
         ...
 
 
+class GivesOverviews(Protocol):
+    """Who may be told, and how (`fhirmsg.overview.ContactOverview`)."""
+
+    def of(self, patient: str, policy: LocalPolicy, organization: str) -> Overview:
+        """Give the overview of a patient."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebServices:
     """The parts behind the views; `policies` is keyed by ODS code."""
 
     messenger: DecidesAndSends
     history: MessageHistory
+    overview: GivesOverviews
     policies: Mapping[str, LocalPolicy]
     clients: ClientBook
     readiness: Callable[[], Readiness]

@@ -10,7 +10,7 @@ from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.decision import decide
 from fhirmsg.judging import draft_entry
 from fhirmsg.ports import EntryDraft
-from tests import builders
+from tests import builders, emergencies
 
 MESSAGE_ID = "5e0e0001-0000-5000-8000-000000000001"
 
@@ -29,3 +29,8 @@ def an_overridden_case() -> Case:
         reason="ptarmigan-reason",
         circumstances="ptarmigan-circumstances",
     )
+
+
+def an_emergency_case() -> Case:
+    """Give a case in which an objection was acknowledged in an emergency."""
+    return emergencies.objected()

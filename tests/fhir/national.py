@@ -35,8 +35,8 @@ def grantee(url: str = f"{R5}.grantee") -> dict[str, Any]:
     return {"url": url, "valueReference": number()}
 
 
-def grantor() -> dict[str, Any]:
-    return {"url": f"{R5}.grantor", "valueReference": organisation("Y12345")}
+def grantor(code: str = "A12345") -> dict[str, Any]:
+    return {"url": f"{R5}.grantor", "valueReference": organisation(code)}
 
 
 def regulatory_basis() -> dict[str, Any]:

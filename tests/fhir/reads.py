@@ -16,17 +16,26 @@ from tests import builders
 from tests.fhir.resources import NHS_NUMBER
 from tests.reverse_proxy import Reply, Request, reverse_proxy
 
+KEY = b"a key of the tests, not a secret"
 MESSAGE_ID = "5e0e0001-0000-5000-8000-000000000001"
 
 
-def read(base: str, *, page_size: int = 100, **request: Any) -> ReadResult:
-    """Read for a text to Amara, or whatever the request says."""
+def read(
+    base: str,
+    *,
+    page_size: int = 100,
+    contact_key: bytes | None = KEY,
+    policy: dict[str, Any] | None = None,
+    **request: Any,
+) -> ReadResult:
+    """Read for a text to Amara, or whatever the request says; `policy` are fields of it."""
     asked = builders.a_request(**request)
     if "patient" in request and "recipient" not in request:
         asked = replace(asked, recipient=request["patient"])
     with make_session() as session:
         client = FhirClient(FhirServer(base_url=base, page_size=page_size), session)
-        return FhirRecordReader(client).read(asked, builders.a_policy(), MESSAGE_ID)
+        reader = FhirRecordReader(client, contact_key=contact_key)
+        return reader.read(asked, builders.a_policy(**policy or {}), MESSAGE_ID)
 
 
 def gaps(result: ReadResult) -> list[str]:

@@ -83,6 +83,13 @@ def a_related_resource(**changes: Any) -> dict[str, Any]:
         "id": "ben",
         "identifier": [{"system": NHS_NUMBER, "value": BEN_NUMBER}],
         "patient": {"reference": "Patient/amara"},
-        "telecom": [{"system": "phone", "use": "mobile", "value": "07700 900456"}],
+        "telecom": [
+            {
+                "system": "phone",
+                "use": "mobile",
+                "value": "07700 900456",
+                "period": {"start": "2025-01-01"},
+            }
+        ],
         **changes,
     }

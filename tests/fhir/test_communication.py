@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 
 from fhirmsg.fhir import communication
-from fhirmsg.fhir.communication import opened, override_provenance, reclaimed, settled, task
+from fhirmsg.fhir.communication import opened, reclaimed, settled
 from fhirmsg.fhir.resources import validated
 from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.decision import decide
-from fhirmsg.guidance.request import Content
-from fhirmsg.guidance.terms import Channel, Occasion, Purpose
+from fhirmsg.guidance.record import Preferences
+from fhirmsg.guidance.request import Content, Evidence, PracticalReason
+from fhirmsg.guidance.terms import Channel, Occasion, Person, Purpose
 from fhirmsg.ports import EntryStatus
 from tests import builders
-from tests.fhir.drafts import MESSAGE_ID, a_draft, an_overridden_case
+from tests.fhir.drafts import MESSAGE_ID, a_draft, an_emergency_case, an_overridden_case
 
 AT = datetime(2026, 11, 24, 10, 0, 30, 123456, tzinfo=UTC)
 OWN = "https://fhirmsg.example"
@@ -264,45 +265,67 @@ def test_a_claim_changes_nothing_but_the_attempt() -> None:
     assert len(after["extension"]) == len(before["extension"])
 
 
-# --- beside it ---------------------------------------------------------------------------------
+# --- why it was sent ---------------------------------------------------------------------------
 
 
-def test_an_override_is_written_as_a_provenance_that_a_proxy_must_not_read() -> None:
-    request = an_overridden_case().request
-    resource = validated(override_provenance("Communication/9", request, AT))
-    assert resource["meta"]["security"] == [RESTRICTED]
-    assert resource["reason"][0]["coding"][0]["code"] == "BTG"
-    assert "ptarmigan-reason" in resource["reason"][0]["text"]
-    assert resource["entity"][0]["what"]["reference"] == "Consent/objection/_history/1"
-    roles = [agent["type"]["coding"][0]["code"] for agent in resource["agent"]]
-    assert roles == ["author", "verifier"]
-
-
-def test_a_provenance_of_no_override_is_a_fault_of_ours() -> None:
-    with pytest.raises(ValueError, match="no override"):
-        override_provenance("Communication/9", builders.a_request(), AT)
-
-
-def a_task(patient: str) -> dict[str, Any]:
-    return task(
-        message_id=MESSAGE_ID,
-        code="unknown",
-        text="Find out.",
-        focus="Communication/9",
-        patient=patient,
-        authored=AT,
+def not_preferred() -> Case:
+    """Give a case in which a preference is not followed, with a reason."""
+    reason = PracticalReason(
+        important_for_care=True,
+        only_practical_way=True,
+        reason="ptarmigan-practical",
+        by=builders.NURSE,
+    )
+    wishes = Preferences(channels=frozenset({Channel.EMAIL}))
+    return builders.a_case(
+        patient=builders.a_patient(preferences=wishes),
+        request=builders.a_request(evidence=Evidence(practical_reason=reason)),
     )
 
 
-def test_a_task_names_the_entry_and_the_patient_and_is_labelled() -> None:
-    resource = validated(a_task("Patient/amara"))
-    assert resource["meta"]["security"] == [RESTRICTED]
-    assert resource["focus"] == {"reference": "Communication/9"}
-    assert resource["for"] == {"reference": "Patient/amara"}
+def reasons(resource: dict[str, Any]) -> list[tuple[str, str | None]]:
+    return [
+        (each["coding"][0]["code"], each.get("text"))
+        for each in resource.get("reasonCode", [])
+        if each.get("coding")
+    ]
 
 
-def test_a_task_about_an_entry_without_a_patient_is_valid_too() -> None:
-    assert "for" not in validated(a_task(""))
+def test_why_a_preference_is_not_followed_stands_on_the_entry() -> None:
+    expected = [("preference-not-followed", "ptarmigan-practical")]
+    assert reasons(validated(entry(not_preferred()))) == expected
+
+
+def test_that_it_is_an_emergency_stands_on_the_entry_and_not_which() -> None:
+    resource = validated(entry(an_emergency_case()))
+    assert reasons(resource) == [("emergency", "Sent in an emergency")]
+    assert "ptarmigan" not in json.dumps(resource)
+
+
+def test_the_reasons_are_those_of_the_decision_it_went_out_on() -> None:
+    plain, case = builders.a_case(), not_preferred()
+    before = on_the_server(
+        {**entry(case), "reasonCode": [*entry(case)["reasonCode"], {"text": "x"}]}
+    )
+    after = settled(
+        before, EntryStatus.COMPLETED, sent=AT, decision=decide(plain), grounds=plain.request
+    )
+    assert after["reasonCode"] == [{"text": "x"}]
+    again = settled(
+        before, EntryStatus.COMPLETED, sent=AT, decision=decide(case), grounds=case.request
+    )
+    assert len(again["reasonCode"]) == 2
+
+
+def test_an_entry_that_was_not_sent_says_no_reason() -> None:
+    after = settled(on_the_server(entry(an_emergency_case())), EntryStatus.NOT_DONE)
+    assert "reasonCode" not in after
+
+
+@pytest.mark.parametrize("person", [Person(), Person(identifier=" ", name="A")])
+def test_somebody_without_an_identifier_is_named_in_words_alone(person: Person) -> None:
+    assert "identifier" not in communication.person_reference(person)
+    assert communication.person_reference(person)["display"]
 
 
 def test_an_instant_is_written_in_utc_with_milliseconds() -> None:

@@ -83,7 +83,7 @@ def test_a_safety_restriction_entered_by_a_relative_waits_to_be_confirmed() -> N
     assert to_amara(entered) == {"objection.safety-by-proxy"}
     confirmed = {"url": f"{url}/confirmed-with-patient", "valueDateTime": "2026-11-01T10:00:00Z"}
     entered["extension"].append(confirmed)
-    assert to_amara(entered) == {"objection.safety"}
+    assert to_amara(entered) == {"objection.safety", "objection.by-proxy"}
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhirmsg.fhir.contacts import (
+    brought_point,
     contact_points,
+    digests_of,
     is_uk_mobile,
     normal_email,
     normal_telephone,
+    restricted_digest,
+    written_forms,
 )
-from fhirmsg.guidance.contact import select
+from fhirmsg.guidance.contact import select, tail
 from fhirmsg.guidance.record import ContactPoint
+from fhirmsg.guidance.request import BroughtContactPoint
 from fhirmsg.guidance.terms import Channel
-from fhirmsg.judging import masked
 from tests.builders import LONDON, NOW
 from tests.fhir.resources import AMARA_NUMBER, NHS_NUMBER, concept
 from tests.fhir.strategies import json_values
@@ -303,5 +307,104 @@ def test_whatever_a_telecom_holds_it_is_read_and_chosen_from(
 
 
 def test_a_mask_shows_the_last_three_characters() -> None:
-    assert masked("+447700900123") == "123"
-    assert masked(None) == ""
+    assert tail("+447700900123") == "123"
+    assert tail(None) == ""
+
+
+# --- whether somebody confirmed it -------------------------------------------------------------
+
+
+def confirming(*names: str) -> dict[str, Any]:
+    parts = {"at": {"valueDateTime": "2026-01-01T09:00:00Z"}, "by": {"valueString": "Nia Nurse"}}
+    url = "https://fhirmsg.example/StructureDefinition/confirmed"
+    return {"url": url, "extension": [{"url": name, **parts[name]} for name in names]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "confirmed"),
+    [
+        ({"period": {"start": "2025-01-01"}}, True),
+        ({"period": {"start": "2025"}}, True),
+        ({"period": {"start": "long ago"}}, False),
+        ({"period": {"end": "2027-01-01"}}, False),
+        ({"extension": [confirming("at", "by")]}, True),
+        ({"extension": [confirming("at")]}, False),
+        ({"extension": [confirming("by")]}, False),
+        ({}, False),
+    ],
+)
+def test_a_contact_point_is_confirmed_by_a_start_or_by_somebody(
+    changes: dict[str, Any], confirmed: bool
+) -> None:
+    [point] = points(mobile(**changes))
+    assert point.confirmed is confirmed
+
+
+# --- one that is brought -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("system", "written", "value", "channels"),
+    [
+        ("phone", "07700 900123", "+447700900123", {Channel.SMS, Channel.VOICE}),
+        ("phone", "020 7946 0000", "+442079460000", {Channel.SMS, Channel.VOICE}),
+        ("sms", "+44 7700 900123", "+447700900123", {Channel.SMS, Channel.VOICE}),
+        ("email", "Amara@Example.COM", "Amara@example.com", {Channel.EMAIL}),
+        ("email", "not an address", None, {Channel.EMAIL}),
+        ("phone", "my mother's", None, set()),
+        ("pigeon", "07700 900123", None, set()),
+    ],
+)
+def test_a_contact_point_that_is_brought_is_read_like_one_on_the_record(
+    system: str, written: str, value: str | None, channels: set[Channel]
+) -> None:
+    brought = BroughtContactPoint(system=system, value=written, source="the caller")
+    point = brought_point(brought, LONDON)
+    assert (point.value, point.channels) == (value, channels)
+    assert not point.confirmed
+
+
+# --- digests of restricted ones ----------------------------------------------------------------
+
+KEY = b"a key of the tests, not a secret"
+
+
+def test_a_digest_is_the_same_however_a_value_is_written() -> None:
+    written = [mobile("07700900123"), mobile("+44 7700 900123"), mobile("0044 7700 900 123")]
+    assert len({restricted_digest(point.value or "", KEY) for point in points(*written)}) == 1
+    assert restricted_digest("Amara@example.com", KEY) == restricted_digest(
+        "amara@example.com", KEY
+    )
+
+
+def test_a_digest_depends_on_the_key_and_hides_the_value() -> None:
+    digest = restricted_digest("+447700900123", KEY)
+    assert digest != restricted_digest("+447700900123", b"another key")
+    assert digest != restricted_digest("+447700900124", KEY)
+    assert len(digest) == 64
+    assert "900123" not in digest
+
+
+def test_digests_are_given_by_value_and_those_without_one_left_out() -> None:
+    read = points(mobile(), mobile("my mother's"), email("not an address"))
+    assert digests_of(read, KEY) == {"+447700900123": restricted_digest("+447700900123", KEY)}
+
+
+# --- written forms -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "value", ["+447700900123", "+442079460000", "+33612345678", "+12025550123"]
+)
+def test_every_written_form_means_the_same_number(value: str) -> None:
+    forms = written_forms(value)
+    assert value in forms
+    assert "00" + value[1:] in forms
+    british = [form for form in forms if form.startswith(("0", "+"))]
+    if value.startswith("+44"):
+        assert {normal_telephone(form) for form in british} == {value}
+
+
+@given(st.text() | st.emails())
+def test_whatever_the_value_it_is_one_of_its_forms(value: str) -> None:
+    assert value in written_forms(value)

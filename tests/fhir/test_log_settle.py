@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import requests
 
-from fhirmsg.fhir.log import ALLOWED
+from fhirmsg.fhir.settling import ALLOWED
+from fhirmsg.guidance.decision import decide
 from fhirmsg.ports import Entry, EntryStatus
 from tests import builders
 from tests.fhir.drafts import MESSAGE_ID, a_draft, an_overridden_case
@@ -189,7 +190,8 @@ def overridden(base: str) -> Entry:
 
 
 def settle_overridden(base: str, entry: Entry) -> Entry | None:
-    return settle(base, entry, COMPLETED, sent=AT, overriding=an_overridden_case().request)
+    case = an_overridden_case()
+    return settle(base, entry, COMPLETED, sent=AT, decision=decide(case), grounds=case.request)
 
 
 def test_an_override_is_written_beside_the_end_in_one_transaction(

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 
+from fhirmsg.fhir.occasions import about_facts
 from fhirmsg.fhir.people import (
-    about_facts,
     exit_codes,
     linked_patients,
     links_not_followed,
     patient_facts,
     related_person_facts,
 )
-from fhirmsg.guidance.record import PatientFacts
+from fhirmsg.guidance.record import Assessment, PatientFacts
 from fhirmsg.guidance.terms import BirthInterval
 from tests.builders import NOW
 from tests.fhir.deciding import to_amara, to_ben
@@ -98,7 +98,6 @@ def test_a_patient_who_has_died_gets_no_message(changes: dict[str, Any]) -> None
         death_status("U"),
         {**death_status("U"), "deceasedBoolean": False},
         exit_code("DEA", start="2020-01-01", end="2021-01-01"),
-        exit_code("SCT"),
     ],
 )
 def test_a_patient_who_is_alive_gets_it(changes: dict[str, Any]) -> None:
@@ -287,3 +286,32 @@ def test_whatever_it_is_a_patient_is_read(patient: dict[str, Any]) -> None:
 def test_whatever_it_is_a_related_person_is_read(related: dict[str, Any]) -> None:
     related_person_facts(related, a_context())
     about_facts(related, a_context())
+
+
+# --- what else is known of them ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", ["EMB", "SCT", "NIT", "TRA", "ORR", "NEW"])
+def test_somebody_who_left_registration_left_under_a_code(code: str) -> None:
+    assert facts(**exit_code(code)).left == code
+    assert to_amara(patient=a_patient_resource(**exit_code(code))) == {"person.left"}
+
+
+def test_somebody_who_died_or_came_back_did_not_leave() -> None:
+    assert facts(**exit_code("DEA")).left is None
+    assert facts(**exit_code("SCT", end="2026-01-01")).left is None
+    assert facts().left is None
+
+
+def test_a_childs_competence_may_stand_on_the_patient() -> None:
+    url = "https://fhirmsg.example/StructureDefinition/competence-assessment"
+    outcome = {"url": "outcome", "valueCode": "competent"}
+    assert facts(**with_extension(url, outcome)).competence == Assessment(able=True)
+
+
+def test_a_related_person_is_identified_by_an_nhs_number_alone() -> None:
+    other = [{"system": "urn:hospital", "value": "7"}]
+    assert related_person_facts(a_related_resource(), a_context()).identified
+    for identifier in ([], other):
+        ben = a_related_resource(identifier=identifier)
+        assert not related_person_facts(ben, a_context()).identified

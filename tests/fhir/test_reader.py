@@ -50,11 +50,29 @@ def test_a_plain_patient_takes_one_batch(base: str) -> None:
     put(base, an_objection_resource(), a_related_resource())
     [batch] = requests_of(base)
     asked = [entry["request"]["url"] for entry in json.loads(batch.body)["entry"]]
+    *asked, earlier = asked
+    whole = "&_count=100&_total=accurate"
     assert asked == [
         "Patient/amara",
-        "Consent?patient=Patient/amara&_count=100&_total=accurate",
-        "RelatedPerson?patient=Patient/amara&_count=100&_total=accurate",
+        f"Consent?patient=Patient/amara{whole}",
+        f"CommunicationRequest?subject=Patient/amara&status=active,on-hold{whole}",
+        f"Flag?patient=Patient/amara{whole}",
+        f"RelatedPerson?patient=Patient/amara{whole}",
         f"Communication?identifier=https%3A%2F%2Ffhirmsg.example%2FId%2Fmessage%7C{MESSAGE_ID}",
+    ]
+    assert earlier.startswith("Communication?subject=Patient/amara&_lastUpdated=ge2")
+    assert earlier.endswith("Z&_sort=-_lastUpdated&_count=100")
+
+
+def test_what_the_policy_switches_off_is_not_searched(base: str) -> None:
+    off = {"read_flags": False, "read_communication_requests": False, "repeat_window_hours": 0}
+    [batch] = requests_of(base, policy=off)
+    asked = [entry["request"]["url"] for entry in json.loads(batch.body)["entry"]]
+    assert [path.partition("?")[0] for path in asked] == [
+        "Patient/amara",
+        "Consent",
+        "RelatedPerson",
+        "Communication",
     ]
 
 

@@ -169,7 +169,7 @@ def test_a_look_up_of_the_proxy_that_went_wrong_is_a_gap(proxy: str, answered: A
 def test_own_objections_of_the_proxy_that_cannot_be_read_are_a_gap(
     proxy: str, reply: Reply
 ) -> None:
-    own = lambda made: reply if "bens-own" in made.path else None  # noqa: E731
+    own = lambda made: reply if b"Consent?patient=Patient/bens-own" in made.body else None  # noqa: E731
     with reverse_proxy(proxy, own) as proxied:
         result = read(proxied, recipient=BEN)
     assert len(gaps(result)) == 1
@@ -260,3 +260,17 @@ def test_another_resource_than_the_one_asked_for_is_a_gap(base: str) -> None:
     result = read_with(base, {"Appointment": other}, about=("Appointment/appointment",))
     assert len(gaps(result)) == 1
     assert result.record.about == ()
+
+
+def test_an_appointment_that_begins_nobody_knows_when_is_a_gap(base: str) -> None:
+    result = read_with(
+        base, {"Appointment": an_appointment(start="soon")}, about=("Appointment/appointment",)
+    )
+    assert "begins" in gaps(result)[0]
+
+
+def test_a_state_in_an_odd_shape_is_a_gap(base: str) -> None:
+    result = read_with(
+        base, {"Appointment": an_appointment(status=7)}, about=("Appointment/appointment",)
+    )
+    assert "Appointment.status" in gaps(result)[0]

@@ -41,13 +41,15 @@ def page_url(number: int) -> str:
     return f"{BASE}?_getpages=1&page={number}"
 
 
-def read(first: object, *, filtered_by: str | None = "patient", **answer: Any) -> Found:
+def read(
+    first: object, *, filtered_by: str | None = "patient", kind: str = "Consent", **answer: Any
+) -> Found:
     """Read the search that begins with this page."""
     client = FhirClient(FhirServer(base_url=BASE), make_session())
     return read_all_pages(
         client,
         FhirAnswer(**{"status": 200, "resource": first, **answer}),
-        kind="Consent",
+        kind=kind,
         filtered_by=filtered_by,
         deadline=Deadline(20),
     )
@@ -228,10 +230,38 @@ def test_what_a_server_says_beside_its_matches_is_no_match() -> None:
 
 @pytest.mark.parametrize(
     ("severity", "code"),
-    [("error", "processing"), ("fatal", "exception"), ("warning", "suppressed")],
+    [
+        ("error", "processing"),
+        ("fatal", "exception"),
+        ("warning", "incomplete"),
+        ("information", "throttled"),
+        ("warning", "timeout"),
+    ],
 )
-def test_a_server_that_says_it_keeps_something_back_is_a_gap(severity: str, code: str) -> None:
-    assert len(read(with_mode("outcome", an_outcome(severity, code))).gaps) == 1
+def test_a_server_that_says_its_answer_is_not_whole_is_a_gap(severity: str, code: str) -> None:
+    found = read(with_mode("outcome", an_outcome(severity, code)))
+    assert len(found.gaps) == 1
+    assert found.blind == []
+
+
+@pytest.mark.parametrize("code", ["suppressed", "forbidden", "security"])
+def test_a_server_that_keeps_consents_from_us_leaves_us_blind(code: str) -> None:
+    found = read(with_mode("outcome", an_outcome("warning", code)))
+    assert ids(found) == ["a"]
+    assert len(found.blind) == 1
+    assert found.gaps == []
+
+
+def test_a_server_that_failed_to_show_consents_is_a_gap_too() -> None:
+    found = read(with_mode("outcome", an_outcome("error", "forbidden")))
+    assert len(found.blind) == len(found.gaps) == 1
+
+
+def test_other_things_that_are_kept_from_us_are_a_gap() -> None:
+    entries = [{"resource": an_outcome("warning", "suppressed"), "search": {"mode": "outcome"}}]
+    found = read(a_page(entry=entries), kind="Flag")
+    assert len(found.gaps) == 1
+    assert found.blind == []
 
 
 def test_an_outcome_that_claims_to_be_a_match_is_a_gap_and_does_not_count() -> None:

@@ -107,9 +107,36 @@ def test_what_has_the_right_shape_is_not_told(resource: dict[str, Any]) -> None:
         ),
         ({"meta": {"security": ["R"]}}, ["Patient.meta.security"]),
         ({"identifier": "9990000018"}, ["Patient.identifier"]),
+        ({"name": "Amara"}, ["Patient.name"]),
+        ({"extension": [{"url": 7}]}, ["Patient.extension.url"]),
+        (
+            {"extension": [{"url": "x", "extension": [{"url": "y", "valuePeriod": "now"}]}]},
+            ["Patient.extension.extension.valuePeriod"],
+        ),
+        ({"telecom": [{"extension": [7]}]}, ["Patient.telecom.extension"]),
     ],
 )
 def test_each_element_of_the_wrong_shape_is_named_once(
     changes: dict[str, Any], faults: list[str]
 ) -> None:
     assert misshapen(a_patient_resource(**changes)) == faults
+
+
+@pytest.mark.parametrize(
+    ("resource", "faults"),
+    [
+        ({"resourceType": "Flag", "status": ["active"]}, ["Flag.status"]),
+        ({"resourceType": "Flag", "code": [{}]}, ["Flag.code"]),
+        (
+            {"resourceType": "CommunicationRequest", "doNotPerform": "true", "medium": {}},
+            ["CommunicationRequest.doNotPerform", "CommunicationRequest.medium"],
+        ),
+        ({"resourceType": "Appointment", "start": 7}, ["Appointment.start"]),
+        ({"resourceType": "Task", "status": 7}, ["Task.status"]),
+        ({"resourceType": "ServiceRequest", "status": {}}, ["ServiceRequest.status"]),
+        ({"resourceType": "Consent", "dateTime": 7}, ["Consent.dateTime"]),
+        ({"resourceType": "RelatedPerson", "extension": {}}, ["RelatedPerson.extension"]),
+    ],
+)
+def test_other_resources_are_looked_at_too(resource: dict[str, Any], faults: list[str]) -> None:
+    assert misshapen(resource) == faults

@@ -91,12 +91,12 @@ def test_denials_of_research_are_asked_apart_from_care() -> None:
 
 def test_a_service_code_is_compared_with_its_system() -> None:
     (query,) = a_case(request=a_request(service=Service(code="urn:s|7"))).queries(AMARA_KEYS)
-    assert query.topics == {"urn:s|7"}
+    assert query.topics == {"urn:s|7", "*|7"}
 
 
 def test_a_service_code_without_a_system_is_compared_as_it_stands() -> None:
     (query,) = a_case(request=a_request(service=Service(code="7"))).queries(AMARA_KEYS)
-    assert query.topics == {"7"}
+    assert query.topics == {"7", "*|7"}
 
 
 def test_the_sending_organisation_is_ours() -> None:

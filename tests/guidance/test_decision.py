@@ -41,7 +41,9 @@ def a_troubled_case() -> Case:
     """Give a case with a finding of every effect and an override that counts."""
     return with_override(
         a_case(
-            request=a_request(content=Content(body="cancer clinic", subject="cancer clinic")),
+            request=a_request(
+                content=Content(body="Example Surgery: cancer clinic", subject="cancer clinic")
+            ),
             patient=a_patient(restricted=True, contact_points=(a_mobile(), an_email())),
             consents=(
                 an_objection(id="1"),
@@ -215,6 +217,7 @@ def test_the_receipt_holds_the_verdict_codes_effects_lifts_and_versions() -> Non
     }
     assert receipt.keys() == {
         "verdict",
+        "emergency",
         "findings",
         "as_of",
         "read_at",

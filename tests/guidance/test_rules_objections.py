@@ -93,7 +93,7 @@ def test_a_withdrawn_objection_lets_a_text_go(status: ConsentStatus) -> None:
 def test_an_objection_binds_to_the_end_of_its_last_day() -> None:
     assert found(an_objection(root=deny(period=days(end=TODAY)))) == {"objection.active"}
     ended = days(end=TODAY - timedelta(days=1))
-    assert found(an_objection(root=deny(period=ended))) == set()
+    assert found(an_objection(root=deny(period=ended))) == {"objection.expired"}
 
 
 @pytest.mark.parametrize("reach", ["fallbacks", "notifies_by"])
@@ -194,7 +194,9 @@ def test_the_proxys_own_objection_to_texts_refuses_a_text_to_the_proxy() -> None
 
 
 def test_the_patients_objection_to_texts_does_not_refuse_one_to_the_proxy() -> None:
-    assert codes_of(a_proxy_case(a_grant(), an_objection(SMS))) == set()
+    case = a_proxy_case(a_grant(), an_objection(SMS))
+    assert codes_of(case) == {"objection.patient-on-proxy"}
+    assert verdict_of(case) == "send"
 
 
 def test_the_patients_objection_to_every_message_refuses_one_to_the_proxy() -> None:

@@ -49,6 +49,7 @@ def with_override(world: World, key: str) -> Call:
     cited = tuple(
         CitedVersion(reference=version.reference, version_id=version.version_id)
         for finding in refused.decision.findings
+        if finding.code == "objection.active"
         for version in finding.evidence
     )
     override = Override(
@@ -168,7 +169,7 @@ def test_an_override_that_cannot_be_recorded_is_for_a_person_and_the_entry_is_co
     assert (answer.status, answer.record) == ("accepted-by-provider", "complete")
     assert [entry["status"] for entry in communications(base)] == ["completed"]
     [task] = found(base, "Task")
-    assert task["identifier"][0]["value"].endswith(":override-unrecorded")
+    assert task["identifier"][0]["value"].endswith(":evidence-unrecorded")
 
 
 class Killed(BaseException):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flask.testing import FlaskClient
@@ -12,6 +12,10 @@ from fhirmsg.answers import Answer, for_decision
 from fhirmsg.calls import Call
 from fhirmsg.clients import ApiScope, Client, ClientBook, digest_of
 from fhirmsg.guidance.decision import decide
+from fhirmsg.guidance.policy import LocalPolicy
+from fhirmsg.guidance.record import Need, Preferences
+from fhirmsg.guidance.terms import Channel, ResourceVersion
+from fhirmsg.overview import ObjectionSeen, OpenChannel, Overview, ProxyOverview
 from fhirmsg.ports import Entry, HistoryPage
 from fhirmsg.web import WebServices, create_web
 from fhirmsg.web.contract import contract, validator_of
@@ -19,6 +23,8 @@ from fhirmsg.web.health import Readiness
 from tests import builders
 
 KEY, READER_KEY = "fm_key-of-a-sender", "fm_key-of-a-reader"
+OVERRIDER_KEY, DECLARER_KEY = "fm_key-of-an-overrider", "fm_key-of-a-declarer"
+KNOWING_KEY = "fm_key-of-one-who-may-know-reasons"
 POLICY = builders.a_policy()
 PLATFORM = next(iter(POLICY.platforms))
 
@@ -73,11 +79,59 @@ class FakeHistory:
 
 
 @dataclass
+class FakeOverview:
+    """Gives an overview of a plain patient, and keeps what was asked."""
+
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    found: Overview | Exception | None = None
+
+    def of(self, patient: str, policy: LocalPolicy, organization: str) -> Overview:
+        """Give the overview, or raise it."""
+        self.asked.append((patient, organization))
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found or an_overview()
+
+
+def an_overview(**fields: Any) -> Overview:
+    """Give an overview with one open channel, one proxy, an objection, a preference and a need."""
+    evidence = ResourceVersion(reference="Consent/1", version_id="2")
+    channel = OpenChannel(
+        channel=Channel.SMS, open=True, platform="texts", ends_in="123", findings=()
+    )
+    defaults = {
+        "patient": "Patient/amara",
+        "as_of": builders.NOW,
+        "channels": (channel,),
+        "proxies": (
+            ProxyOverview(
+                reference="RelatedPerson/ben",
+                basis="explicit consent",
+                consent=evidence,
+                until=builders.NOW,
+                held=(),
+                channels=(channel,),
+            ),
+        ),
+        "objections": (
+            ObjectionSeen(
+                evidence=evidence, says="active", channel=Channel.EMAIL, reason="Others read it"
+            ),
+        ),
+        "preferences": Preferences(channels=frozenset({Channel.SMS}), times=("mornings",)),
+        "needs": (Need(name="braille", version=evidence),),
+        "incomplete": False,
+    }
+    return Overview(**{**defaults, **fields})
+
+
+@dataclass
 class Face:
     """The application, its fakes and a client of it."""
 
     messenger: FakeMessenger = field(default_factory=FakeMessenger)
     history: FakeHistory = field(default_factory=FakeHistory)
+    overview: FakeOverview = field(default_factory=FakeOverview)
     readiness: Readiness = field(default_factory=lambda: Readiness(ready=True))
 
     def __post_init__(self) -> None:
@@ -95,12 +149,32 @@ class Face:
             scopes=frozenset({ApiScope.READ}),
             organisations=frozenset({"B67890"}),
         )
+        knowing = replace(
+            sender,
+            id="knowing",
+            key_sha256=(digest_of(KNOWING_KEY),),
+            scopes=frozenset({ApiScope.READ, ApiScope.REASONS}),
+            organisations=frozenset({"A12345", "B67890"}),
+        )
+        overrider, declarer = (
+            replace(
+                sender,
+                id=str(scope),
+                key_sha256=(digest_of(key),),
+                scopes=sender.scopes | {scope},
+            )
+            for key, scope in (
+                (OVERRIDER_KEY, ApiScope.OVERRIDE),
+                (DECLARER_KEY, ApiScope.EMERGENCY),
+            )
+        )
         self.app = create_web(
             WebServices(
                 messenger=self.messenger,
                 history=self.history,
+                overview=self.overview,
                 policies={"A12345": POLICY},
-                clients=ClientBook([sender, reader]),
+                clients=ClientBook([sender, reader, overrider, declarer, knowing]),
                 readiness=lambda: self.readiness,
                 fhir_base_url="https://ehr.example/fhir",
             )

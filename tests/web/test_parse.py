@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhirmsg.guidance.request import message_digest
+from fhirmsg.guidance.request import BroughtContactPoint, Evidence, message_digest
+from fhirmsg.guidance.terms import Declared, Device, Occasion
 from fhirmsg.web.parse import Refused, parse
 from tests import builders
 from tests.web.app_under_test import POLICY, Face, a_body
@@ -60,23 +61,18 @@ def parsed(**changes: Any) -> Any:
         ({"channel": "email"}, "/content/subject"),
         ({**EMAIL, "content": {"body": "Hello", "subject": "a\r\nBcc: b"}}, "/content/subject"),
         ({"record": "summary"}, "/content/summary"),
-        ({"confidential": "yes"}, "/confidential"),
-        ({"confidential": "unknown"}, "/confidential"),
+        ({"confidential": "perhaps"}, "/confidential"),
         ({"recipient": "RelatedPerson/ben", "service": {"code": "x"}}, "/service/sensitive"),
         ({"recipient": "RelatedPerson/ben", "service": None}, "/service/sensitive"),
         ({"not_after": "2026-05-14T10:00:00"}, "/not_after"),
         ({"not_after": "tomorrow"}, "/not_after"),
-        ({"occasion": "reminder"}, "/occasion"),
-        ({"device": "personal"}, "/device"),
-        ({"contact_point": {"system": "sms"}}, "/contact_point"),
+        ({"not_after": "0001-01-01T00:00:00+14:00"}, "/not_after"),
+        ({"occasion": "birthday"}, "/occasion"),
+        ({"device": "borrowed"}, "/device"),
         (
             {"requester": {"identifier": "\u200b", "name": "N", "role": "r"}},
             "/requester/identifier",
         ),
-        ({"evidence": {"emergency": {"reason": "fire"}}}, "/evidence/emergency"),
-        ({"evidence": {"reviews": [{}]}}, "/evidence/reviews"),
-        ({"evidence": {"emergency": {}}}, "/evidence/emergency"),
-        ({"evidence": {"necessity": {}}}, "/evidence/necessity"),
         ({"evidence": {"override": {"reason": "x\ud800"}}}, "/evidence/override/reason"),
         ({"about": ["http://[bad/Patient/1"]}, "/about/0"),
         ({"patient": "Patient/.."}, "/patient"),
@@ -120,10 +116,73 @@ def test_what_asks_for_nothing_may_be_sent_along() -> None:
         "accessible_alternative": None,
         "override": None,
     }
-    request = parsed(
-        evidence=nothing, occasion="other", device="organisation", contact_point=None, about=None
+    request = parsed(evidence=nothing, occasion=None, device=None, contact_point=None, about=None)
+    assert request == parsed()
+    assert request.evidence == Evidence()
+    assert (request.occasion, request.device) == (Occasion.OTHER, Device.ORGANISATION)
+    assert request.contact_point is None
+
+
+@pytest.mark.parametrize("declared", list(Declared))
+def test_what_a_sender_says_of_the_content_is_taken_as_it_is(declared: Declared) -> None:
+    assert parsed(confidential=str(declared)).confidential is declared
+
+
+def test_occasion_and_device_are_taken_and_are_part_of_the_message() -> None:
+    request = parsed(occasion="follow-up", device="shared")
+    assert (request.occasion, request.device) == (Occasion.FOLLOW_UP, Device.SHARED)
+    assert parsed(device="personal").device is Device.PERSONAL
+    digests = {message_digest(each) for each in (request, parsed(), parsed(device="shared"))}
+    assert len(digests) == 3
+
+
+# --- a contact point that is brought -----------------------------------------------------------
+
+NUMBER = {"system": "phone", "value": "07700 900123", "source": "said at the door"}
+DECLARED = {"emergency": {}}
+
+
+def test_a_contact_point_is_taken_beside_an_emergency_declaration_as_it_is_written() -> None:
+    found = parsed(contact_point=NUMBER, evidence=DECLARED).contact_point
+    assert found == BroughtContactPoint(
+        system="phone", value="07700 900123", source="said at the door"
     )
-    assert request.evidence.override is None
+    assert "900123" not in repr(found)
+
+
+@pytest.mark.parametrize("evidence", [None, {}, {"emergency": None}, {"override": {}}])
+def test_in_all_other_cases_the_contact_point_comes_from_the_record(
+    evidence: dict[str, Any] | None,
+) -> None:
+    assert pointers(contact_point=NUMBER, evidence=evidence) == ["/contact_point"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer"),
+    [
+        ({"system": "fax"}, "/contact_point/system"),
+        ({"value": ""}, "/contact_point/value"),
+        ({"value": " \u200b"}, "/contact_point/value"),
+        ({"value": 7700900123}, "/contact_point/value"),
+        ({"value": "0" * 321}, "/contact_point/value"),
+        ({"value": "07700\x00900123"}, "/contact_point/value"),
+        ({"source": "\u2800"}, "/contact_point/source"),
+        ({"source": None}, "/contact_point/source"),
+        ({"use": "mobile"}, "/contact_point/use"),
+    ],
+)
+def test_a_contact_point_says_its_system_its_value_and_its_source(
+    changes: dict[str, Any], pointer: str
+) -> None:
+    assert pointers(contact_point={**NUMBER, **changes}, evidence=DECLARED) == [pointer]
+
+
+def test_nothing_of_a_contact_point_may_be_left_out() -> None:
+    assert pointers(contact_point={}, evidence=DECLARED) == [
+        "/contact_point/source",
+        "/contact_point/system",
+        "/contact_point/value",
+    ]
 
 
 def test_references_to_our_server_are_reduced_to_what_they_name() -> None:
@@ -160,7 +219,12 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner),
     max_leaves=12,
 )
-FIELDS = st.sampled_from([*sorted(a_body()), "recipient", "about", "evidence", "record"])
+FIELDS = st.sampled_from(
+    [
+        *sorted(a_body()),
+        *("recipient", "about", "evidence", "record", "occasion", "device", "contact_point"),
+    ]
+)
 
 
 @given(st.dictionaries(FIELDS, JSON, max_size=6))

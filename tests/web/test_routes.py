@@ -11,11 +11,20 @@ from fhirmsg import errors
 from fhirmsg.answers import Retry, State, for_decision, for_entry
 from fhirmsg.calls import Call, message_id_for
 from fhirmsg.guidance.decision import decide
+from fhirmsg.guidance.request import Review
 from fhirmsg.guidance.rules import RULES
 from fhirmsg.ports import Entry, EntryStatus
 from fhirmsg.web.health import Readiness
 from tests import builders
-from tests.web.app_under_test import KEY, POLICY, READER_KEY, Face, a_body
+from tests.web.app_under_test import (
+    DECLARER_KEY,
+    KEY,
+    OVERRIDER_KEY,
+    POLICY,
+    READER_KEY,
+    Face,
+    a_body,
+)
 
 CALL = Call(
     request=builders.a_request(), policy=POLICY, message_id=message_id_for("sender", "key-1")
@@ -140,8 +149,33 @@ def test_a_client_speaks_for_its_organisations_and_roles_alone() -> None:
     assert face.messenger.calls == []
 
 
-def test_an_override_needs_a_scope_of_its_own() -> None:
-    assert Face().post(a_body(evidence={"override": {}})).status_code == 403
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/check"])
+@pytest.mark.parametrize(
+    ("part", "key", "others"),
+    [
+        ("override", OVERRIDER_KEY, (KEY, DECLARER_KEY)),
+        ("emergency", DECLARER_KEY, (KEY, OVERRIDER_KEY)),
+    ],
+)
+def test_overrides_and_emergencies_need_a_scope_of_their_own(
+    path: str, part: str, key: str, others: tuple[str, ...]
+) -> None:
+    face = Face()
+    body = a_body(evidence={part: {}})
+    for other in others:
+        refused = face.post(body, path, Authorization=f"Bearer {other}")
+        assert refused.status_code == 403
+        assert part in refused.get_json(force=True)["detail"]
+    assert face.messenger.calls == []
+    assert face.post(body, path, Authorization=f"Bearer {key}").status_code == 200
+
+
+def test_all_other_evidence_comes_with_the_scope_to_send() -> None:
+    parts = ("individual_check", "necessity", "practical_reason", "accessible_alternative")
+    brought = {name: {} for name in parts} | {"acknowledged": [{}], "reviews": [{}]}
+    face = Face()
+    assert face.post(a_body(evidence=brought)).status_code == 200
+    assert face.messenger.calls[0].request.evidence.reviews == (Review(),)
 
 
 def test_a_message_is_shown_to_the_clients_of_its_organisation_alone() -> None:

@@ -53,7 +53,9 @@ def confidential_content_is_necessary(case: Case) -> Iterator[Breach]:
     ask=_ASK,
 )
 def plain_content_looks_plain(case: Case) -> Iterator[Breach]:
-    if case.request.confidential is not Declared.NO or case.content.goes_securely:
+    if case.request.confidential is not Declared.NO or not case.content.confidential:
+        return
+    if case.content.goes_securely:
         return
     for sentence in dict.fromkeys(each.sentence for each in case.content.confidential):
         yield Breach(sentence=f"{sentence} The content is declared as not confidential.")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.consents import (
     Denied,
+    Kind,
     Reading,
     Says,
     belongs_elsewhere,
@@ -17,7 +18,7 @@ from fhirmsg.guidance.consents import (
 from fhirmsg.guidance.evidence import evidence_faults, override_faults
 from fhirmsg.guidance.record import ConsentFacts
 from fhirmsg.guidance.rule import Breach, Effect, Lift, rule
-from fhirmsg.guidance.terms import Match, Role
+from fhirmsg.guidance.terms import Match, Period, Role
 
 SECTION = "Objections to receiving messages"
 # An objection that has ended is spoken of for this long, so that staff can ask again.
@@ -205,12 +206,14 @@ def later_permissions_are_shown(case: Case) -> Iterator[Breach]:
     ask=_ASK,
 )
 def ended_objections_are_shown(case: Case) -> Iterator[Breach]:
-    for consent in _out_of_time(case):
-        end = consent.root.period.end if consent.root and consent.root.period else None
-        if end is not None and case.as_of - _SHOWN_FOR <= end < case.as_of:
+    for consent, kinds in case.bearing_on_recipient:
+        period = _period(consent)
+        end = None if period is None else period.end
+        lately = end is not None and case.as_of - _SHOWN_FOR <= end < case.as_of
+        if lately and end is not None and _bore_on_this(case, consent, kinds, end):
             yield Breach(
-                sentence="An objection to such messages ended within the last twelve months. Ask "
-                "whether it is to be renewed.",
+                sentence="An objection to such messages ended within the last twelve months. "
+                "Ask whether it is to be renewed.",
                 evidence=(consent.version,),
             )
 
@@ -224,33 +227,36 @@ def ended_objections_are_shown(case: Case) -> Iterator[Breach]:
     ask=_ASK,
 )
 def coming_objections_are_shown(case: Case) -> Iterator[Breach]:
-    for consent in _out_of_time(case):
-        start = consent.root.period.start if consent.root and consent.root.period else None
-        if start is not None and start > case.as_of:
+    for consent, kinds in case.bearing_on_recipient:
+        period = _period(consent)
+        start = None if period is None else period.start
+        if start is not None and start > case.as_of and _bore_on_this(case, consent, kinds, start):
             yield Breach(
                 sentence="An objection to such messages begins later.",
                 evidence=(consent.version,),
             )
 
 
-def _out_of_time(case: Case) -> Iterator[ConsentFacts]:
-    """Give the objections that would bear on this message if they were in force now."""
-    for consent, kinds in case.bearing_on_recipient:
-        root = consent.root
-        if (
-            root is not None
-            and root.period is not None
-            and root.period.contains(case.as_of, denial=True) is Match.NO
-            and would_deny(consent, kinds, case.queries_to_recipient)
-            and not belongs_elsewhere(consent, case.organisations)
-        ):
-            yield consent
+def _period(consent: ConsentFacts) -> Period | None:
+    return consent.root.period if consent.root is not None else None
+
+
+def _bore_on_this(case: Case, consent: ConsentFacts, kinds: frozenset[Kind], at: datetime) -> bool:
+    """Tell whether an objection out of force now covers such messages at its own time."""
+    period = _period(consent)
+    return (
+        period is not None
+        and period.contains(case.as_of, denial=True) is Match.NO
+        and would_deny(consent, kinds, case.queries_to_recipient, at)
+        and not belongs_elsewhere(consent, case.organisations)
+    )
 
 
 @rule(
     code="objection.patient-on-proxy",
     section=SECTION,
     states="The patient's objections to a channel are shown when a proxy is written to on it.",
+    proxies_only=True,
     effect=Effect.WARN,
     in_emergency=Effect.NOTE,
     ask=_ASK,

@@ -172,6 +172,7 @@ def no_consents_are_hidden(case: Case) -> Iterator[Breach]:
     code="read.proxy-unknown",
     section=SECTION,
     states="The proxy's own record can be found, so that their own objections are seen.",
+    proxies_only=True,
     effect=Effect.WARN,
     in_emergency=Effect.NOTE,
     ask=(Role.RECORDS,),
@@ -192,8 +193,7 @@ _MAY_OBJECT = frozenset({Kind.OBJECTION, Kind.UNCLEAR})
 
 def _consents_that_bear(case: Case) -> Iterator[ConsentFacts]:
     gone = (ConsentStatus.INACTIVE, ConsentStatus.REJECTED)
-    for consent in case.consents_with_linked:
-        kinds = case.kinds[consent.key]
+    for consent, kinds in case.classified:
         if consent.status not in gone and not kinds <= _NO_BAR:
             yield consent
     for consent, kinds in case.own_kinds if case.to_proxy else ():

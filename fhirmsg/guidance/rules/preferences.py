@@ -279,6 +279,13 @@ def contact_point_is_not_excluded(case: Case) -> Iterator[Breach]:
             "safety, or belongs to a person who is not to receive this. Use another way.",
             evidence=_recipients_record(case)[:1],
         )
+    elif case.reach.may_turn_to_an_excluded_one:
+        yield Breach(
+            sentence=f"{case.platform.name} may turn to another channel, where a contact point is "
+            "restricted for the patient's safety or belongs to a person who is not to receive "
+            "this. Use another platform.",
+            evidence=_recipients_record(case)[:1],
+        )
 
 
 @rule(

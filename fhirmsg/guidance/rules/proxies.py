@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from fhirmsg.guidance import contact
 from fhirmsg.guidance.case import Case
@@ -20,6 +20,7 @@ _ASK = (Role.CALDICOTT_GUARDIAN, Role.IG_TEAM)
     code="proxy.link",
     section=SECTION,
     states="The related person is recorded as related to this patient.",
+    proxies_only=True,
     effect=Effect.REFUSE,
     in_emergency=Effect.REFUSE,
     ask=(Role.RECORDS,),
@@ -37,6 +38,7 @@ def related_person_belongs_to_the_patient(case: Case) -> Iterator[Breach]:
     code="proxy.inactive",
     section=SECTION,
     states="The related person's entry is in use now and the person is living.",
+    proxies_only=True,
     effect=Effect.REFUSE,
     in_emergency=Effect.REFUSE,
     ask=(Role.RECORDS,),
@@ -67,6 +69,7 @@ def related_person_is_in_use(case: Case) -> Iterator[Breach]:
     code="proxy.denied",
     section=SECTION,
     states="Nothing on the record refuses this person this message.",
+    proxies_only=True,
     effect=Effect.REFUSE,
     in_emergency=Effect.REFUSE,
     ask=_ASK,
@@ -86,6 +89,7 @@ def nothing_denies_this_proxy(case: Case) -> Iterator[Breach]:
     code="proxy.no-basis",
     section=SECTION,
     states="A Consent on the record lets this person receive, on a ground the guidance names.",
+    proxies_only=True,
     effect=Effect.REFUSE,
     in_emergency=Effect.HOLD,
     lifted_by=(Lift.ACKNOWLEDGEMENT,),
@@ -103,22 +107,26 @@ def proxy_has_a_basis(case: Case) -> Iterator[Breach]:
     )
 
 
-def _flaws(case: Case, code: str) -> Iterator[Breach]:
+def _flaws(case: Case, code: str) -> Iterable[Breach]:
     grant = case.grant if case.to_proxy else None
-    if grant is not None:
-        for flaw in grant.flaws:
-            if flaw.code == code:
-                yield Breach(
-                    sentence=flaw.sentence,
-                    evidence=(grant.consent.version, *flaw.others),
-                    effect=flaw.effect,
-                )
+    if grant is None or not grant.flaws:
+        return ()
+    return [
+        Breach(
+            sentence=flaw.sentence,
+            evidence=(grant.consent.version, *flaw.others),
+            effect=flaw.effect,
+        )
+        for flaw in grant.flaws
+        if flaw.code == code
+    ]
 
 
 @rule(
     code="proxy.unclear",
     section=SECTION,
     states="The Consent that names the person plainly permits, on one ground, and is verified.",
+    proxies_only=True,
     effect=Effect.HOLD,
     in_emergency=Effect.HOLD,
     lifted_by=(Lift.REVIEW, Lift.ACKNOWLEDGEMENT),
@@ -140,147 +148,159 @@ def grant_is_plain(case: Case) -> Iterator[Breach]:
     code="proxy.unknown-basis",
     section=SECTION,
     states="The ground on which the person acts is recorded in a code that is understood.",
+    proxies_only=True,
     effect=Effect.HOLD,
     in_emergency=Effect.HOLD,
     lifted_by=(Lift.REVIEW, Lift.ACKNOWLEDGEMENT),
     ask=_ASK,
 )
-def basis_is_understood(case: Case) -> Iterator[Breach]:
-    yield from _flaws(case, "proxy.unknown-basis")
+def basis_is_understood(case: Case) -> Iterable[Breach]:
+    return _flaws(case, "proxy.unknown-basis")
 
 
 @rule(
     code="proxy.unlisted-basis",
     section=SECTION,
     states="The ground is one of the guidance's three, or one the organisation accepts.",
+    proxies_only=True,
     effect=Effect.HOLD,
     in_emergency=Effect.WARN,
     lifted_by=(Lift.REVIEW,),
     ask=_ASK,
 )
-def basis_is_listed(case: Case) -> Iterator[Breach]:
-    yield from _flaws(case, "proxy.unlisted-basis")
+def basis_is_listed(case: Case) -> Iterable[Breach]:
+    return _flaws(case, "proxy.unlisted-basis")
 
 
 @rule(
     code="proxy.age-review",
     section=SECTION,
     states="Parental access was reviewed since the child passed the latest review age.",
+    proxies_only=True,
     effect=Effect.HOLD,
     in_emergency=Effect.WARN,
     lifted_by=(Lift.REVIEW,),
     ask=(Role.CALDICOTT_GUARDIAN, Role.SENIOR),
 )
-def parental_access_was_reviewed(case: Case) -> Iterator[Breach]:
-    yield from _flaws(case, "proxy.age-review")
+def parental_access_was_reviewed(case: Case) -> Iterable[Breach]:
+    return _flaws(case, "proxy.age-review")
 
 
 @rule(
     code="proxy.capacity",
     section=SECTION,
     states="What is recorded of the patient's capacity bears out the ground of the grant.",
+    proxies_only=True,
     effect=Effect.HOLD,
     in_emergency=Effect.WARN,
     lifted_by=(Lift.REVIEW,),
     ask=(Role.CALDICOTT_GUARDIAN, Role.SENIOR),
 )
-def capacity_bears_out_the_grant(case: Case) -> Iterator[Breach]:
-    yield from _flaws(case, "proxy.capacity")
+def capacity_bears_out_the_grant(case: Case) -> Iterable[Breach]:
+    return _flaws(case, "proxy.capacity")
 
 
 @rule(
     code="proxy.capacity-unrecorded",
     section=SECTION,
     states="A best-interests decision comes with a dated assessment of capacity.",
+    proxies_only=True,
     effect=Effect.WARN,
     in_emergency=Effect.NOTE,
     lifted_by=(Lift.REVIEW,),
     ask=(Role.CALDICOTT_GUARDIAN, Role.SENIOR),
 )
-def capacity_was_assessed(case: Case) -> Iterator[Breach]:
-    yield from _flaws(case, "proxy.capacity-unrecorded")
+def capacity_was_assessed(case: Case) -> Iterable[Breach]:
+    return _flaws(case, "proxy.capacity-unrecorded")
 
 
 @rule(
     code="proxy.competence",
     section=SECTION,
     states="A child's own consent was given competently, and no competent child is bypassed.",
+    proxies_only=True,
     effect=Effect.HOLD,
     in_emergency=Effect.HOLD,
     lifted_by=(Lift.REVIEW, Lift.ACKNOWLEDGEMENT),
     ask=(Role.CALDICOTT_GUARDIAN, Role.SENIOR),
 )
-def childs_competence_is_respected(case: Case) -> Iterator[Breach]:
-    yield from _flaws(case, "proxy.competence")
+def childs_competence_is_respected(case: Case) -> Iterable[Breach]:
+    return _flaws(case, "proxy.competence")
 
 
 @rule(
     code="proxy.scope",
     section=SECTION,
     states="The grant covers messages of this purpose, on this channel, about this service.",
+    proxies_only=True,
     effect=Effect.HOLD,
     in_emergency=Effect.WARN,
     lifted_by=(Lift.REVIEW,),
     ask=_ASK,
 )
-def grant_covers_the_message(case: Case) -> Iterator[Breach]:
-    yield from _flaws(case, "proxy.scope")
+def grant_covers_the_message(case: Case) -> Iterable[Breach]:
+    return _flaws(case, "proxy.scope")
 
 
 @rule(
     code="proxy.other-organisation",
     section=SECTION,
     states="The grant was made by this organisation.",
+    proxies_only=True,
     effect=Effect.HOLD,
     in_emergency=Effect.WARN,
     lifted_by=(Lift.REVIEW,),
     ask=_ASK,
 )
-def grant_is_ours(case: Case) -> Iterator[Breach]:
-    yield from _flaws(case, "proxy.other-organisation")
+def grant_is_ours(case: Case) -> Iterable[Breach]:
+    return _flaws(case, "proxy.other-organisation")
 
 
 @rule(
     code="proxy.conflict",
     section=SECTION,
     states="Nothing else on the record contradicts the grant.",
+    proxies_only=True,
     effect=Effect.HOLD,
     in_emergency=Effect.HOLD,
     lifted_by=(Lift.REVIEW, Lift.ACKNOWLEDGEMENT),
     ask=_ASK,
 )
-def grant_is_not_contradicted(case: Case) -> Iterator[Breach]:
-    yield from _flaws(case, "proxy.conflict")
+def grant_is_not_contradicted(case: Case) -> Iterable[Breach]:
+    return _flaws(case, "proxy.conflict")
 
 
 @rule(
     code="proxy.no-end",
     section=SECTION,
     states="The grant has an end date.",
+    proxies_only=True,
     effect=Effect.WARN,
     in_emergency=Effect.NOTE,
     ask=_ASK,
 )
-def grant_has_an_end(case: Case) -> Iterator[Breach]:
-    yield from _flaws(case, "proxy.no-end")
+def grant_has_an_end(case: Case) -> Iterable[Breach]:
+    return _flaws(case, "proxy.no-end")
 
 
 @rule(
     code="proxy.ends-soon",
     section=SECTION,
     states="The grant has more than 30 days to go.",
+    proxies_only=True,
     effect=Effect.WARN,
     in_emergency=Effect.NOTE,
     ask=_ASK,
 )
-def grant_lasts(case: Case) -> Iterator[Breach]:
-    yield from _flaws(case, "proxy.ends-soon")
+def grant_lasts(case: Case) -> Iterable[Breach]:
+    return _flaws(case, "proxy.ends-soon")
 
 
 @rule(
     code="proxy.unnecessary",
     section=SECTION,
     states="The patient is not somebody who could get the message themselves.",
+    proxies_only=True,
     effect=Effect.WARN,
     in_emergency=Effect.NOTE,
     ask=_ASK,

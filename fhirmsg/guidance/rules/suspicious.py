@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.rule import Breach, Effect, Lift, rule
@@ -13,9 +13,11 @@ SECTION = "Helping patients and service users identify suspicious messages"
 _ASK = (Role.IG_TEAM, Role.SENIOR)
 
 
-def _seen(case: Case, *topics: Topic) -> Iterator[Breach]:
-    for sentence in dict.fromkeys(each.sentence for each in case.content.about(*topics)):
-        yield Breach(sentence=sentence)
+def _seen(case: Case, *topics: Topic) -> Iterable[Breach]:
+    if not case.content.observations:
+        return ()
+    sentences = dict.fromkeys(each.sentence for each in case.content.about(*topics))
+    return [Breach(sentence=sentence) for sentence in sentences]
 
 
 @rule(
@@ -27,8 +29,8 @@ def _seen(case: Case, *topics: Topic) -> Iterator[Breach]:
     lifted_by=(Lift.REVIEW,),
     ask=_ASK,
 )
-def links_carry_no_personal_data(case: Case) -> Iterator[Breach]:
-    yield from _seen(case, Topic.LINK_PERSONAL_DATA)
+def links_carry_no_personal_data(case: Case) -> Iterable[Breach]:
+    return _seen(case, Topic.LINK_PERSONAL_DATA)
 
 
 @rule(
@@ -39,8 +41,8 @@ def links_carry_no_personal_data(case: Case) -> Iterator[Breach]:
     in_emergency=Effect.WARN,
     ask=_ASK,
 )
-def links_can_be_trusted(case: Case) -> Iterator[Breach]:
-    yield from _seen(case, Topic.LINK)
+def links_can_be_trusted(case: Case) -> Iterable[Breach]:
+    return _seen(case, Topic.LINK)
 
 
 @rule(
@@ -68,8 +70,8 @@ def words_are_professional(case: Case) -> Iterator[Breach]:
     in_emergency=Effect.WARN,
     ask=_ASK,
 )
-def organisation_is_named(case: Case) -> Iterator[Breach]:
-    yield from _seen(case, Topic.SENDER)
+def organisation_is_named(case: Case) -> Iterable[Breach]:
+    return _seen(case, Topic.SENDER)
 
 
 RULES = (
