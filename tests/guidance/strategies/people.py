@@ -91,7 +91,7 @@ def a_neighbour(id: str, *values: str, **fields: object) -> Neighbour:
 (EVE,) = EVE_KEYS
 NEIGHBOURS = [
     a_neighbour(EVE, AMARAS),
-    a_neighbour(EVE, AMARAS, "amara@example.org"),
+    a_neighbour("RelatedPerson/eve-too", AMARAS, "amara@example.org", keys=EVE_KEYS),
     a_neighbour(EVE, BENS, "ben@example.org"),
     a_neighbour(EVE, former=frozenset({AMARAS})),
     a_neighbour(EVE, "+447700900303"),
@@ -104,7 +104,7 @@ NEIGHBOURS = [
 SEVERAL_NEIGHBOURS = [
     tuple(each for each in NEIGHBOURS if AMARAS in each.values),
     tuple(each for each in NEIGHBOURS if BENS in each.values),
-    tuple(NEIGHBOURS),
+    tuple({each.version.reference: each for each in NEIGHBOURS}.values()),
 ]
 
 _HOUR = timedelta(hours=1)
