@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from fhirmsg.guidance.flaws import FLAW_EFFECTS, Flaw, review_due
 from fhirmsg.guidance.grants import Grant, basis_of, best_of
 from fhirmsg.guidance.provisions import Answer, Direction, Provision
 from fhirmsg.guidance.record import Basis, ConsentFacts, ConsentStatus, Scope
+from fhirmsg.guidance.rule import Effect
 from fhirmsg.guidance.terms import BirthInterval, Channel, Match, Period
 from tests.builders import (
     BEN_KEYS,
@@ -312,24 +314,28 @@ def _grant(id: str, *codes: str) -> Grant:
     return Grant(consent=a_grant(id=id), basis=Basis.EXPLICIT_CONSENT, flaws=flaws)
 
 
+def by_effect(*, emergency: bool) -> Callable[[Grant], Effect]:
+    return lambda grant: grant.effect(emergency=emergency)
+
+
 def test_the_grant_with_the_least_against_it_is_used() -> None:
-    best = best_of([_grant("1", "proxy.scope"), _grant("2")], emergency=False)
+    best = best_of([_grant("1", "proxy.scope"), _grant("2")], by_effect(emergency=False))
     assert best == _grant("2")
 
 
 def test_on_a_tie_the_lowest_id_is_used_whatever_the_order() -> None:
     grants = [_grant("2", "proxy.scope"), _grant("1", "proxy.unclear")]
-    assert best_of(grants, emergency=False) == grants[1]
-    assert best_of(grants[::-1], emergency=False) == grants[1]
+    assert best_of(grants, by_effect(emergency=False)) == grants[1]
+    assert best_of(grants[::-1], by_effect(emergency=False)) == grants[1]
 
 
 def test_in_an_emergency_the_emergency_effects_decide() -> None:
     grants = [_grant("1", "proxy.unclear"), _grant("2", "proxy.scope")]
-    assert best_of(grants, emergency=True) == grants[1]
+    assert best_of(grants, by_effect(emergency=True)) == grants[1]
 
 
 def test_without_any_grant_there_is_no_best_one() -> None:
-    assert best_of([], emergency=False) is None
+    assert best_of([], by_effect(emergency=False)) is None
 
 
 def test_every_flaw_has_effects() -> None:
