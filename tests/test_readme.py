@@ -19,6 +19,8 @@ from fhirmsg.config import Settings
 from fhirmsg.demo.personas import load_personas
 from fhirmsg.demo.running import running
 from fhirmsg.errors import SettingsError
+from fhirmsg.fhir import cover_table
+from fhirmsg.guidance import evidence_table
 from fhirmsg.guidance.rule_table import as_markdown
 
 ROOT = Path(__file__).parent.parent
@@ -163,3 +165,25 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
     assert "<!-- test command -->" in script
     assert "pip install -e '.[test]'" in block_after("test command")
     assert block_after("test command").endswith("-m pytest")
+
+
+@pytest.mark.parametrize(
+    ("name", "made"), [("evidence", evidence_table), ("cover", cover_table)], ids=lambda each: each
+)
+def test_the_other_tables_are_those_that_are_decided_by(name: str, made: Any) -> None:
+    assert f"<!-- {name} table -->\n{made.as_markdown()}<!-- end of {name} table -->" in README
+
+
+def test_the_decision_shown_is_the_one_that_is_made() -> None:
+    command = block_after("decide command").split()
+    assert command[0] == "fhirmsg"
+    done = subprocess.run(
+        [sys.executable, "-m", "fhirmsg", *command[1:]],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert VOLATILE.sub("?", done.stdout.strip()) == VOLATILE.sub("?", block_after("decide output"))
