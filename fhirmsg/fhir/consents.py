@@ -50,7 +50,8 @@ def consent_facts(consent: Element, context: Context) -> ConsentFacts:
     )
     root = _root(consent, declared, context)
     own_codes = declared | frozenset(codings(element(consent.get("provision")).get("code")))
-    facts = ConsentFacts(
+    people = _people(consent, root, context)
+    return ConsentFacts(
         version=version_of(consent),
         status=_status(consent),
         scope=_scope(consent),
@@ -74,11 +75,11 @@ def consent_facts(consent: Element, context: Context) -> ConsentFacts:
         standing_reviews=standing_reviews(consent, context.zone),
         restricted_digests=restricted_digests(consent),
         **_subject(consent, own_codes),
-        **_people(consent, root, context),
+        **people,
+        **_bases(consent, root, people["performers"], context),
         **_reason(consent),
         **_verification(consent),
     )
-    return replace(facts, **_bases(consent, facts, context))
 
 
 def _identifiers(consent: Element) -> frozenset[str]:
@@ -274,14 +275,16 @@ def _is_delegate(actor: Actor) -> bool:
     )
 
 
-def _bases(consent: Element, facts: ConsentFacts, context: Context) -> dict[str, Any]:
+def _bases(
+    consent: Element, root: Provision | None, performers: frozenset[str], context: Context
+) -> dict[str, Any]:
     """Collect the grounds a Consent gives, from each of the places where they are found."""
     bases: set[Basis] = set()
     unlisted: set[str] = set()
-    by_patient = bool(facts.performers & context.patient)
-    typed_permit = facts.root is not None and facts.root.type is Direction.PERMIT
-    delegated = facts.root is not None and any(
-        _is_delegate(actor) and not actor.keys & context.patient for actor in facts.root.actors
+    by_patient = bool(performers & context.patient)
+    typed_permit = root is not None and root.type is Direction.PERMIT
+    delegated = root is not None and any(
+        _is_delegate(actor) and not actor.keys & context.patient for actor in root.actors
     )
     for system, code in _basis_codes(consent):
         basis: Basis | None = None

@@ -30,6 +30,8 @@ def element(value: object) -> Element:
 
 def elements(value: object) -> list[Element]:
     """Give the objects of a list; a single object counts as a list of one (seen in the wild)."""
+    if value is None:
+        return []
     if isinstance(value, dict):
         return [value]
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
@@ -51,7 +53,9 @@ def codings(concepts: object) -> Iterator[tuple[str, str]]:
 
 def extensions(holder: object, ending: str) -> Iterator[Element]:
     """Give the extensions whose URL ends in this, whatever its base, scheme and letter case."""
-    for extension in elements(element(holder).get("extension")):
+    if not isinstance(holder, dict) or "extension" not in holder:
+        return
+    for extension in elements(holder["extension"]):
         if text_of(extension.get("url")).rstrip("/").lower().endswith(ending.lower()):
             yield extension
 

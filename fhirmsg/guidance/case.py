@@ -36,7 +36,7 @@ from fhirmsg.guidance.record import (
     Recipient,
     RecipientKind,
 )
-from fhirmsg.guidance.request import SendRequest
+from fhirmsg.guidance.request import NO_EVIDENCE, SendRequest
 from fhirmsg.guidance.reviews import reviewer_of, was_seen
 from fhirmsg.guidance.rule import Effect
 from fhirmsg.guidance.terms import (
@@ -260,6 +260,8 @@ class Case:
     @derived
     def own_kinds(self) -> tuple[tuple[ConsentFacts, frozenset[Kind]], ...]:
         """Consents on the proxy's own record, and what each of them is."""
+        if not self.recipient.own_consents:
+            return ()
         own = self.recipient.closure
         consents = newest_versions(self.recipient.own_consents)
         return tuple((consent, kinds_of(consent, own)) for consent in consents)
@@ -319,6 +321,40 @@ class Case:
             return reading
         shown = replace(reading, says=Says.OTHER_ORGANISATION)
         return shown if Kind.OBJECTION in kinds else None
+
+    # --- what there is at all: the `where` of rules ------------------------------------------
+
+    @property
+    def is_objected_to(self) -> bool:
+        """Whether any Consent speaks against the message."""
+        return bool(self.readings)
+
+    @property
+    def grant_has_flaws(self) -> bool:
+        """Whether something speaks against the grant on which a proxy would receive."""
+        return self.to_proxy and self.grant is not None and bool(self.grant.flaws)
+
+    @property
+    def has_wishes(self) -> bool:
+        """Whether the recipient has preferences or needs on record."""
+        return self.wishes.are_recorded
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether somebody else is at the contact point."""
+        return bool(self.record.neighbours) and bool(self.reach.others_there)
+
+    @property
+    def has_evidence(self) -> bool:
+        """Whether the sender brings any evidence."""
+        return self.request.evidence != NO_EVIDENCE
+
+    @property
+    def words_are_remarked_on(self) -> bool:
+        """Whether the checker saw anything in the words."""
+        return bool(self.content.observations)
+
+    # --- what objections say -----------------------------------------------------------------
 
     def readings_that(self, *says: Says) -> tuple[Reading, ...]:
         """Give the readings of these sorts."""
@@ -397,11 +433,13 @@ class Case:
         if not candidates:
             return None
         born = self.record.patient.born
+        oldest = born.oldest_age(self.day)
+        known = born.earliest is not None and born.earliest == born.latest
         setting = flaws.Setting(
             policy=self.policy,
             patient=self.record.patient,
-            oldest=born.oldest_age(self.day),
-            youngest=born.youngest_age(self.day),
+            oldest=oldest,
+            youngest=oldest if known else born.youngest_age(self.day),
             organisations=self.organisations,
             as_of=self.as_of,
             day=self.day,

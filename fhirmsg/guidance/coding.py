@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 _TERMINOLOGY = "http://terminology.hl7.org/codesystem/"
 
 # Older and other names of a system, in the form below, and the one it is known by here.
@@ -21,8 +23,12 @@ _ALIASES = {
 
 def normal_system(system: object) -> str:
     """Give the form in which systems are compared: http, lower case, no version, no last slash."""
-    if not isinstance(system, str):
-        return ""
+    return _normal(system) if isinstance(system, str) else ""
+
+
+# A few dozen systems make up nearly all of a record.
+@lru_cache(maxsize=1024)
+def _normal(system: str) -> str:
     text = system.strip().partition("|")[0].rstrip("/").lower()
     if text.startswith("https://"):
         text = "http://" + text[len("https://") :]

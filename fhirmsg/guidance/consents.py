@@ -301,9 +301,13 @@ def read_denial_of_proxy(
 
     `queries` carry the proxy's closure as recipient, one for each reachable channel.
     """
+    root = consent.root
+    denial = bool(kinds & _DENIALS)
+    if not denial and (root is None or not (root.nested or root.actors)):
+        return None
     worst = Answer.SILENT
     for query in queries:
-        if kinds & _DENIALS:
+        if denial:
             worst = max(worst, answer_of(consent, query, lens))
         for answer in _answers_of_nodes_naming(consent, query):
             worst = max(worst, answer)

@@ -109,21 +109,17 @@ class Decision:
         return hashlib.sha256(self.receipt()).hexdigest()
 
 
-def _checks(*, to_proxy: bool, emergency: bool) -> list[tuple[Check, Card, Effect]]:
-    """Give what there is to look at, with the effect of a breach."""
-    found = []
+def _checks(*, emergency: bool) -> dict[str | None, list[tuple[Check, Card, Effect]]]:
+    """Give every rule with the effect of a breach, by the fact without which there is none."""
+    found: dict[str | None, list[tuple[Check, Card, Effect]]] = {}
     for each in RULES:
         effect = each.card.in_emergency if emergency else each.card.effect
-        if effect is not None and (to_proxy or not each.proxies_only):
-            found.append((each.check, each.card, effect))
+        if effect is not None:
+            found.setdefault(each.where, []).append((each.check, each.card, effect))
     return found
 
 
-_CHECKS = {
-    (to_proxy, emergency): _checks(to_proxy=to_proxy, emergency=emergency)
-    for to_proxy in (False, True)
-    for emergency in (False, True)
-}
+_CHECKS = {emergency: _checks(emergency=emergency) for emergency in (False, True)}
 
 
 def decide(case: Case) -> Decision:
@@ -131,14 +127,15 @@ def decide(case: Case) -> Decision:
     emergency = case.emergency
     findings = [
         _finding(case, card, effect, breach)
-        for check, card, effect in _CHECKS[case.to_proxy, emergency]
+        for where, checks in _CHECKS[emergency].items()
+        if where is None or getattr(case, where)
+        for check, card, effect in checks
         for breach in check(case)
     ]
     if case.request.evidence.reviews or case.request.evidence.acknowledged:
         findings += _notes_on_evidence(case, findings)
     return Decision(
-        # What was read twice is said once.
-        findings=tuple(sorted(dict.fromkeys(findings), key=_strongest_first)),
+        findings=_in_order(findings),
         as_of=case.as_of.isoformat(),
         read_at=case.record.read_at,
         resources=tuple(sorted(set(case.record.versions), key=_version_key)),
@@ -166,6 +163,13 @@ def _finding(case: Case, card: Card, effect: Effect, breach: Breach) -> Finding:
         evidence=breach.evidence,
         ask=breach.ask or card.ask,
     )
+
+
+def _in_order(findings: list[Finding]) -> tuple[Finding, ...]:
+    """Give each finding once, whatever was read twice, the strongest first."""
+    if len(findings) > 1:
+        findings = sorted(dict.fromkeys(findings), key=_strongest_first)
+    return tuple(findings)
 
 
 def _notes_on_evidence(case: Case, findings: list[Finding]) -> list[Finding]:

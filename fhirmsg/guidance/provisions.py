@@ -183,6 +183,9 @@ def match_node(node: Provision, query: Query, *, denial: bool, lens: Lens = PLAI
     return result
 
 
+_NOTHING_BELOW: frozenset[Answer] = frozenset()
+
+
 def evaluate(
     node: Provision,
     query: Query,
@@ -206,8 +209,10 @@ def evaluate(
         # Its exceptions lapse with it: they only ever narrowed this permission.
         return Answer.SILENT
     base = Answer.PERMIT if own is Direction.PERMIT else Answer.DENY
-    below = {evaluate(nested, query) for nested in node.nested}
-    if Answer.DENY in below:
+    below = {evaluate(nested, query) for nested in node.nested} if node.nested else _NOTHING_BELOW
+    if not below:
+        result = base
+    elif Answer.DENY in below:
         result = Answer.DENY
     elif Answer.CANNOT_EXCLUDE_DENIAL in below:
         firm = base is Answer.DENY and Answer.PERMIT not in below

@@ -149,6 +149,9 @@ class Evidence:
     accessible_alternative: Asserted | None = None
 
 
+NO_EVIDENCE = Evidence()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BroughtContactPoint:
     """A contact point that is brought beside an emergency declaration, as it was written.

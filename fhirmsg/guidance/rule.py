@@ -89,12 +89,13 @@ Check = Callable[["Case"], Iterable[Breach]]
 class Rule:
     """A card and the function that looks for breaches of it.
 
-    `proxies_only`: there can be a breach only where the message goes to a proxy.
+    `where` names a fact of the case without which there can be no breach, so that nobody has to
+    look for one: it must be a plain yes or no of `Case`.
     """
 
     card: Card
     check: Check
-    proxies_only: bool = False
+    where: str | None = None
 
 
 def rule(
@@ -106,7 +107,7 @@ def rule(
     in_emergency: Effect | None,
     lifted_by: tuple[Lift, ...] = (),
     ask: tuple[Role, ...] = (),
-    proxies_only: bool = False,
+    where: str | None = None,
 ) -> Callable[[Check], Rule]:
     """Put a function under a card."""
     card = Card(
@@ -118,7 +119,7 @@ def rule(
         lifted_by=lifted_by,
         ask=ask,
     )
-    return lambda check: Rule(card=card, check=check, proxies_only=proxies_only)
+    return lambda check: Rule(card=card, check=check, where=where)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -193,11 +193,16 @@ class Period:
         start, end = self.start, self.end
         if self.malformed or (start is not None and end is not None and start > end):
             return Match.UNKNOWN
-        # The instant is moved and not the bound: a bound may be the last instant there is.
-        early = instant - DENIAL_TOLERANCE if denial and self.timed_end else instant
-        late = instant + DENIAL_TOLERANCE if denial and self.timed_start else instant
-        if (start is not None and late < start) or (end is not None and early > end):
-            return Match.NO
+        # Differences are compared and nothing is moved: a bound, and the instant that is asked
+        # about, may be the first or the last there is.
+        if start is not None and start > instant:
+            early = denial and self.timed_start and start - instant <= DENIAL_TOLERANCE
+            if not early:
+                return Match.NO
+        if end is not None and end < instant:
+            late = denial and self.timed_end and instant - end <= DENIAL_TOLERANCE
+            if not late:
+                return Match.NO
         return Match.YES
 
 

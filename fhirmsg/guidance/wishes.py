@@ -35,6 +35,11 @@ class Wishes:
             self.needs = (*(related.needs if related else ()), *(own.needs if own else ()))
 
     @property
+    def are_recorded(self) -> bool:
+        """Whether there is any preference or need."""
+        return bool(self.needs) or self.preferences != _NONE
+
+    @property
     def stated(self) -> bool:
         """Whether a preferred way of contact is recorded at all."""
         preferences = self.preferences

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import requests
 
+from fhirmsg.clock import now
 from fhirmsg.fhir.client import FhirClient, FhirServer
 from fhirmsg.fhir.reader import FhirRecordReader
 from fhirmsg.http import make_session
@@ -26,15 +28,20 @@ def read(
     page_size: int = 100,
     contact_key: bytes | None = KEY,
     policy: dict[str, Any] | None = None,
+    at: datetime | None = None,
     **request: Any,
 ) -> ReadResult:
-    """Read for a text to Amara, or whatever the request says; `policy` are fields of it."""
+    """Read for a text to Amara, or whatever the request says; `policy` are fields of it.
+
+    at: the instant at which the read begins, now by default.
+    """
     asked = builders.a_request(**request)
     if "patient" in request and "recipient" not in request:
         asked = replace(asked, recipient=request["patient"])
     with make_session() as session:
         client = FhirClient(FhirServer(base_url=base, page_size=page_size), session)
-        reader = FhirRecordReader(client, contact_key=contact_key)
+        clock = now if at is None else lambda: at
+        reader = FhirRecordReader(client, contact_key=contact_key, clock=clock)
         return reader.read(asked, builders.a_policy(**policy or {}), MESSAGE_ID)
 
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from fhirmsg.clock import now
 from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.decision import Decision, decide
 from fhirmsg.ports import ReadResult
@@ -120,10 +121,11 @@ def test_answers_that_were_stored_are_decided_again_without_the_server(base: str
     hooks = [keep]
     with reverse_proxy(base, lambda made: hooks[-1](made)) as proxied:
         proxy = "{0.scheme}://{0.netloc}".format(urlsplit(proxied))
-        first = decided(read(proxied, page_size=3))
+        at = now()
+        first = decided(read(proxied, page_size=3, at=at))
         requests.post(f"{base}/$expunge", timeout=10)
         hooks.append(from_the_store)
-        again = decided(read(proxied, page_size=3))
+        again = decided(read(proxied, page_size=3, at=at))
     assert first.verdict == "refuse"
     assert again.receipt() == first.receipt()
     assert again.as_json() == first.as_json()

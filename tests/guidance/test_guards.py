@@ -9,12 +9,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
 
 import fhirmsg.guidance
 from fhirmsg.guidance import rules
+from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.flaws import FLAW_EFFECTS
 from fhirmsg.guidance.rule import Card, Effect, Rule
 from fhirmsg.guidance.rules import HEADINGS, RULES
+from tests.builders import a_case
+from tests.guidance import strategies as some
 
 CARDS = [each.card for each in RULES]
 CORE = Path(fhirmsg.guidance.__file__).parent
@@ -235,3 +239,16 @@ def test_every_card_has_the_effects_and_lifts_of_the_table() -> None:
         return " ".join([*effects, *card.lifted_by])
 
     assert {card.code: row(card) for card in CARDS} == EXPECTED
+
+
+@pytest.mark.parametrize("where", sorted({each.where for each in RULES if each.where}))
+def test_the_fact_without_which_a_rule_is_not_asked_is_a_plain_yes_or_no(where: str) -> None:
+    assert isinstance(getattr(a_case(), where), bool)
+    assert getattr(Case, where).__doc__.startswith("Whether ")
+
+
+@given(some.cases)
+def test_a_rule_that_is_not_asked_would_have_found_nothing(case: Case) -> None:
+    for each in RULES:
+        if each.where is not None and not getattr(case, each.where):
+            assert list(each.check(case)) == [], each.card.code

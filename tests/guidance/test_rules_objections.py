@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -35,6 +35,7 @@ from tests.builders import (
     codes_of,
     days,
     deny,
+    instants,
     made_to,
     permit,
     untyped,
@@ -274,3 +275,10 @@ def test_an_objection_that_names_its_recorder_as_an_actor_never_lets_a_text_go()
     objection = builders.an_objection(root=root)
     case = builders.a_case(consents=[objection])
     assert builders.codes_of(case) == {"objection.unclear"}
+
+
+@pytest.mark.parametrize("safety", [False, True])
+def test_an_objection_that_begins_at_the_end_of_the_calendar_is_one_to_come(safety: bool) -> None:
+    last = datetime.max.replace(tzinfo=UTC)
+    objection = an_objection(root=deny(period=instants(start=last)), safety=safety)
+    assert found(objection) == {"objection.future"}

@@ -16,6 +16,7 @@ SECTION = "Emergencies"
     code="emergency.invalid",
     section=SECTION,
     states="A declaration of an emergency is complete and made just now.",
+    where="has_evidence",
     effect=Effect.HOLD,
     in_emergency=None,
     ask=(Role.SENIOR,),

@@ -172,7 +172,7 @@ def no_consents_are_hidden(case: Case) -> Iterator[Breach]:
     code="read.proxy-unknown",
     section=SECTION,
     states="The proxy's own record can be found, so that their own objections are seen.",
-    proxies_only=True,
+    where="to_proxy",
     effect=Effect.WARN,
     in_emergency=Effect.NOTE,
     ask=(Role.RECORDS,),
