@@ -144,6 +144,15 @@ def _take_page(bundle: Resource, kind: str, found: Found, matches: set[str]) -> 
         found.resources.append(resource)
 
 
+def says_something_is_missing(outcome: Resource) -> bool:
+    """Tell whether an OperationOutcome says that something failed, is cut short or kept back."""
+    return any(
+        text_of(issue.get("severity")) in _SEVERE
+        or text_of(issue.get("code")) in _KEPT_FROM_US | _NOT_WHOLE
+        for issue in elements(outcome.get("issue"))
+    )
+
+
 def _take_outcome(outcome: Resource, kind: str, found: Found) -> None:
     issues = elements(outcome.get("issue"))
     stated = {text_of(issue.get("code")) for issue in issues}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
 from fhirmsg.calls import Call, message_id_for
 from fhirmsg.errors import FhirmsgError, SettingsError
-from fhirmsg.fhir.elements import instant_of, reference_keys, version_of
+from fhirmsg.fhir.elements import element, instant_of, reference_keys, text_of, version_of
 from fhirmsg.fhir.files import FhirFiles
 from fhirmsg.fhir.reader import FhirRecordReader
 from fhirmsg.guidance.case import Case
@@ -27,6 +27,8 @@ from fhirmsg.web.body import NotReadable, json_object
 from fhirmsg.web.parse import NoSuchOrganisation, Refused, parse
 
 _BASE = "https://files.invalid/fhir"
+_EARLIEST = datetime(1950, 1, 1, tzinfo=UTC)
+_LATEST = datetime(2150, 1, 1, tzinfo=UTC)
 _SOME_MESSAGE = message_id_for("fhirmsg decide", "no message id")
 
 
@@ -92,14 +94,18 @@ def answer(question: Question, now: datetime) -> Outcome:
 
 
 def _decide(call: Call, records: RecordFiles, as_of: datetime, key: bytes | None) -> Decision:
-    reader = FhirRecordReader(
-        FhirFiles(records.resources, base=_BASE), contact_key=key, clock=lambda: as_of
-    )
+    for each in records.resources:
+        for name in _BEARING.get(str(each.get("resourceType")), ()):
+            records.bases.add_from(text_of(element(each.get(name)).get("reference")))
+    base = records.bases.one
+    files = FhirFiles(records.resources, base=base)
+    reader = FhirRecordReader(files, contact_key=key, clock=lambda: as_of)
     try:
         read = reader.read(call.request, call.policy, call.message_id)
     except FhirmsgError as error:
         raise NotDecidable([f"the record files: {_of_files(error)}"]) from None
-    gaps = (*read.record.gaps, *records.gaps, *_of_nobody(records))
+    keys = read.record.patient.keys
+    gaps = (*read.record.gaps, *records.gaps, *_of_nobody(records, base, keys))
     case = Case(
         request=call.request,
         record=replace(read.record, gaps=gaps),
@@ -122,26 +128,51 @@ def _of_files(error: FhirmsgError) -> str:
     }.get(kind, "the patient or the recipient could not be read from them")
 
 
-def _of_nobody(records: RecordFiles) -> list[Gap]:
-    """Name Consents that say of no patient whose they are: they may be this one's."""
+# What speaks for or against messages to a patient, and the elements that say whose it is.
+_BEARING = {
+    "Consent": ("patient",),
+    "CommunicationRequest": ("subject",),
+    "Flag": ("subject",),
+    "RelatedPerson": ("patient",),
+}
+
+
+def _of_nobody(records: RecordFiles, base: str, patient: frozenset[str]) -> list[Gap]:
+    """Name what does not say in a comparable way whose it is: it may be this patient's."""
     return [
         Gap(
-            sentence="A Consent does not say which patient it is of, so it may be this one's.",
+            sentence=f"A {each['resourceType']} does not say in a way that can be compared which "
+            "patient it is of, so it may be this one's.",
             evidence=version_of(each),
         )
         for each in records.resources
-        if each.get("resourceType") == "Consent"
+        if each.get("resourceType") in _BEARING
         and each.get("status") != "entered-in-error"
-        and not reference_keys(each.get("patient"), _BASE)
+        and not any(
+            _can_be_compared(reference_keys(each.get(name), base), patient)
+            for name in _BEARING[each["resourceType"]]
+        )
     ]
+
+
+def _can_be_compared(keys: frozenset[str], patient: frozenset[str]) -> bool:
+    """Tell whether a reference is a plain one, or by an identifier of a sort the patient has."""
+    sorts = {key.rpartition("|")[0] for key in patient if "|" in key}
+    return any(
+        key.startswith("Patient/") or ("|" in key and key.rpartition("|")[0] in sorts)
+        for key in keys
+    )
 
 
 def _as_of(written: str | None, now: datetime, faults: list[str]) -> datetime:
     if written is None:
         return now
     instant = instant_of(written)
-    if instant is None:
-        faults.append("--as-of: is not a date and time with a zone, as 2026-05-12T08:30:00+01:00")
+    if instant is None or not _EARLIEST <= instant <= _LATEST:
+        faults.append(
+            "--as-of: is not a date and time with a zone, from 1950 to 2150, as "
+            "2026-05-12T08:30:00+01:00"
+        )
         return now
     return instant
 

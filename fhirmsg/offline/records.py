@@ -1,7 +1,7 @@
 """Record files: FHIR resources as JSON, in any of the forms in which people keep them.
 
-A file holds one resource, a Bundle, a JSON array of resources, or one resource a line (NDJSON).
-What of it cannot be read is told and never passed over: it may have been an objection.
+A file holds one resource, a Bundle, a JSON array of resources, Parameters, or one resource a line
+(NDJSON). What of it cannot be read is told and never passed over: it may have been an objection.
 """
 
 from __future__ import annotations
@@ -12,21 +12,38 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fhirmsg.fhir.elements import element, text_of
+from fhirmsg.fhir.elements import element, elements, instant_of, text_of, version_of
+from fhirmsg.fhir.searching import says_something_is_missing
 from fhirmsg.guidance.record import Gap
+from fhirmsg.offline.references import Bases, resolved
+
+# What may speak for or against a message, and is not looked for inside other resources.
+_BEARING = frozenset({"Consent", "Flag", "CommunicationRequest", "RelatedPerson", "Patient"})
 
 
 @dataclass(kw_only=True)
 class RecordFiles:
-    """What the files hold. `gaps` say what could not be read; `faults` name files of no use."""
+    """What the files hold: each resource once, in its newest version.
+
+    gaps: what could not be read. faults: files of no use. bases: what absolute references in them
+    begin with.
+    """
 
     resources: list[dict[str, Any]] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    bases: Bases = field(default_factory=Bases)
+
+    def miss(self, sentence: str) -> None:
+        """Note that something could not be read."""
+        self.gaps.append(Gap(sentence=sentence))
 
 
 class _Twice(ValueError):
     pass
+
+
+_UNREADABLE = object()
 
 
 def read_records(paths: Iterable[str]) -> RecordFiles:
@@ -37,37 +54,39 @@ def read_records(paths: Iterable[str]) -> RecordFiles:
             text = Path(path).read_bytes().decode("utf-8-sig")
         except OSError as error:
             found.faults.append(f"{path}: cannot be read ({error.strerror})")
-            continue
         except UnicodeDecodeError as error:
             found.faults.append(f"{path}: is not UTF-8 (at byte {error.start})")
-            continue
-        _read_text(path, text, found)
+        else:
+            _read_text(path, text, found)
+    found.resources = _newest(found)
     return found
 
 
 def _read_text(path: str, text: str, found: RecordFiles) -> None:
-    before = len(found.resources)
     try:
-        values: Iterator[tuple[str, Any]] = iter([("", _json(text))])
+        values: list[tuple[str, Any]] = [("", _json(text))]
     except _Twice:
         found.faults.append(f"{path}: has an object in which a name stands twice")
         return
     except (ValueError, RecursionError):
-        values = _lines(text)
-    for place, value in values:
-        _take(f"{Path(path).name}{place}", value, found)
-    if len(found.resources) == before:
+        values = list(_lines(text))
+    if not any(_is_record(value) for _, value in values):
         found.faults.append(
             f"{path}: holds no FHIR resource; give a resource, a Bundle, an array of resources, or "
             "one resource a line, as JSON"
         )
+        return
+    for place, value in values:
+        _take(f"{Path(path).name}{place}", value, found)
 
 
-_UNREADABLE = object()
+def _is_record(value: Any) -> bool:
+    return isinstance(value, list) or bool(text_of(element(value).get("resourceType")))
 
 
 def _lines(text: str) -> Iterator[tuple[str, Any]]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    # A line ends at a line feed alone: other separators may stand inside of JSON's texts.
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
                 yield f" line {number}", _json(line)
@@ -76,7 +95,10 @@ def _lines(text: str) -> Iterator[tuple[str, Any]]:
 
 
 def _json(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_no_name_twice)
+    value = json.loads(text, object_pairs_hook=_no_name_twice)
+    # Half of a character that takes two can be written in JSON, and in nothing else.
+    json.dumps(value, ensure_ascii=False).encode()
+    return value
 
 
 def _no_name_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -87,7 +109,7 @@ def _no_name_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _take(place: str, value: Any, found: RecordFiles) -> None:
-    """Take the resources of one value; a Bundle and an array are opened."""
+    """Take the resources of one value; what holds others is opened."""
     if isinstance(value, list):
         for number, each in enumerate(value, start=1):
             _take(f"{place} entry {number}", each, found)
@@ -95,32 +117,86 @@ def _take(place: str, value: Any, found: RecordFiles) -> None:
     kind = text_of(element(value).get("resourceType"))
     if kind == "Bundle":
         _take_bundle(place, value, found)
+    elif kind == "Parameters":
+        for part in elements(value.get("parameter")):
+            if "resource" in part:
+                _take(f"{place} parameter", part["resource"], found)
+    elif kind == "OperationOutcome":
+        if says_something_is_missing(value):
+            found.miss(f"{place} says that something is missing or was kept back.")
     elif not kind or not text_of(value.get("id")):
-        found.gaps.append(
-            Gap(
-                sentence=f"{place} could not be read as a FHIR resource with a type and an id, so "
-                "what it says is missing."
-            )
+        found.miss(
+            f"{place} could not be read as a FHIR resource with a type and an id, so what it says "
+            "is missing."
         )
     else:
-        found.resources.append(value)
+        if any(
+            text_of(each.get("resourceType")) in _BEARING and kind != "Consent"
+            for each in elements(value.get("contained"))
+        ):
+            found.miss(f"{place} holds resources inside it, which are not opened.")
+        found.resources.append(resolved(value, {}))
 
 
 def _take_bundle(place: str, bundle: dict[str, Any], found: RecordFiles) -> None:
     entries = bundle.get("entry")
-    if entries is None:
+    if entries is not None and not isinstance(entries, list):
+        found.miss(f"{place} is a Bundle whose entries could not be read.")
         return
-    if not isinstance(entries, list):
-        found.gaps.append(Gap(sentence=f"{place} is a Bundle whose entries could not be read."))
-        return
-    for number, entry in enumerate(entries, start=1):
+    names: dict[str, str] = {}
+    for entry in elements(entries):
+        _name_entry(entry, names, found.bases)
+    matches = 0
+    for number, entry in enumerate(entries or (), start=1):
         resource = element(entry).get("resource")
-        if text_of(element(resource).get("resourceType")) != "OperationOutcome":
-            _take(f"{place} entry {number}", resource, found)
-    following = [
-        link
-        for link in bundle.get("link") or ()
-        if isinstance(link, dict) and link.get("relation") == "next"
-    ]
-    if following:
-        found.gaps.append(Gap(sentence=f"{place} is one page of a search that has further pages."))
+        if text_of(element(element(entry).get("search")).get("mode")) in ("", "match"):
+            matches += 1
+        _take(f"{place} entry {number}", resolved(resource, names), found)
+    if any(text_of(link.get("relation")) == "next" for link in elements(bundle.get("link"))):
+        found.miss(f"{place} is one page of a search that has further pages.")
+    total = bundle.get("total")
+    if text_of(bundle.get("type")) == "searchset" and total is not None and total != matches:
+        found.miss(f"{place} is a search that counts other entries than it holds.")
+
+
+def _name_entry(entry: dict[str, Any], names: dict[str, str], bases: Bases) -> None:
+    """Note under which full URL others in the Bundle refer to an entry."""
+    url, resource = text_of(entry.get("fullUrl")), element(entry.get("resource"))
+    kind = text_of(resource.get("resourceType"))
+    if not url or not kind:
+        return
+    if url.startswith("urn:") and not text_of(resource.get("id")):
+        # In a transaction it gets its id from the server; here it keeps what it is called by.
+        resource["id"] = url.rpartition(":")[2]
+    reference = f"{kind}/{text_of(resource.get('id'))}"
+    names[url] = reference
+    if url.endswith(f"/{reference}"):
+        bases.add(url[: -len(reference) - 1])
+
+
+def _newest(found: RecordFiles) -> list[dict[str, Any]]:
+    """Give each resource once: of several versions the newest, whatever their order."""
+    newest: dict[str, dict[str, Any]] = {}
+    doubtful: set[str] = set()
+    for each in found.resources:
+        reference = version_of(each).reference
+        held = newest.get(reference)
+        if held is None or _age(held) < _age(each):
+            newest[reference] = each
+            doubtful.discard(reference)
+        elif _age(held) == _age(each) and held != each:
+            doubtful.add(reference)
+    for reference in sorted(doubtful):
+        kind = reference.partition("/")[0]
+        found.miss(f"A {kind} is there twice, and nothing tells which is the newer one.")
+    return list(newest.values())
+
+
+def _age(resource: dict[str, Any]) -> tuple[int, float]:
+    version = version_of(resource)
+    number = version.version_id or ""
+    changed = instant_of(version.last_updated)
+    return (
+        int(number) if number.isdecimal() else -1,
+        changed.timestamp() if changed is not None else float("-inf"),
+    )

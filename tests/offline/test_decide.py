@@ -40,6 +40,35 @@ def bundle(*resources: Any) -> dict[str, Any]:
     return {"resourceType": "Bundle", "type": "searchset", "entry": entries}
 
 
+OFF = {
+    **OBJECTION,
+    "status": "inactive",
+    "meta": {"versionId": "1", "lastUpdated": "2026-01-02T09:00:00Z"},
+}
+
+
+def an_outcome(severity: str, code: str) -> dict[str, Any]:
+    issue = {"severity": severity, "code": code}
+    return {"resourceType": "OperationOutcome", "issue": [issue]}
+
+
+def about(reference: str) -> dict[str, Any]:
+    return {**OBJECTION, "patient": {"reference": reference}}
+
+
+def in_transaction(patient: Any, consent: Any) -> dict[str, Any]:
+    """Give a transaction in which nobody has an id yet."""
+    nameless = {name: value for name, value in patient.items() if name != "id"}
+    entries = [
+        {"fullUrl": "urn:uuid:1111", "resource": nameless},
+        {
+            "fullUrl": "urn:uuid:2222",
+            "resource": {**consent, "patient": {"reference": "urn:uuid:1111"}},
+        },
+    ]
+    return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+
+
 class Desk:
     """A folder with a request, and the command run on files in it."""
 
@@ -140,20 +169,85 @@ def test_it_is_judged_as_at_the_time_given(desk: Desk) -> None:
         ([PATIENT, {"resourceType": "Consent"}],),
         (bundle(PATIENT, None),),
         ({**bundle(PATIENT), "link": [{"relation": "next", "url": "https://x.example"}]},),
+        ({**bundle(PATIENT), "total": 2},),
         (PATIENT, {**OBJECTION, "patient": {}}),
+        (PATIENT, {**OBJECTION, "patient": {"reference": "urn:uuid:1"}}),
+        (PATIENT, {**OBJECTION, "patient": {"identifier": {"system": "urn:x", "value": "1"}}}),
         (PATIENT, bundle() | {"entry": "none"}),
+        ({**PATIENT, "contained": [OBJECTION]},),
+        (bundle(PATIENT, an_outcome("error", "exception")),),
+        (PATIENT, {**an_outcome("warning", "suppressed"), "id": "o"}),
+        (PATIENT, OFF, {**OFF, "status": "active"}),
+        (PATIENT, json.dumps(OFF).replace('"objection"', '"obj\\ud800"')),
+        (f"{json.dumps(PATIENT)}\n{json.dumps(OFF)[:-1]}",),
     ],
-    ids=["line", "number", "no-id", "empty-entry", "further-page", "nobodys", "entries"],
 )
 def test_a_partly_unreadable_file_still_gives_a_decision(desk: Desk, records: Any) -> None:
     done = desk.run(*records)
     if done.exit_code == 2:
-        # A second file of no use at all is named instead.
+        # A file of no use at all is named instead.
         assert "holds no FHIR resource" in done.stderr
         return
     decision = json.loads(done.stdout)["decision"]
     assert decision["verdict"] == "hold"
     assert "read.incomplete" in codes(decision)
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        (bundle(PATIENT), bundle()),
+        (PATIENT, []),
+        (PATIENT, {"resourceType": "Bundle", "type": "searchset", "total": 0}),
+        (f"{json.dumps(PATIENT)}\r\n\r\n",),
+        (json.dumps({**PATIENT, "language": "a\u2028b\x85c"}, ensure_ascii=False) + "\n",),
+        (PATIENT, {**OBJECTION, "patient": {"reference": "Patient/somebody"}}),
+        (bundle(PATIENT, an_outcome("information", "informational")),),
+    ],
+)
+def test_what_is_whole_and_says_nothing_against_it_lets_the_message_go(
+    desk: Desk, records: Any
+) -> None:
+    assert desk.decision(*records)["verdict"] == "send"
+
+
+@pytest.mark.parametrize("order", [(OBJECTION, OFF), (OFF, OBJECTION)])
+def test_of_two_versions_the_newest_counts_in_either_order(desk: Desk, order: Any) -> None:
+    assert desk.decision(PATIENT, list(order))["verdict"] == "refuse"
+    history = {"resourceType": "Bundle", "type": "history"}
+    entries = [{"resource": each} for each in (PATIENT, *order)]
+    assert desk.decision({**history, "entry": entries})["verdict"] == "refuse"
+    died = {**PATIENT, "meta": {"versionId": "5"}, "deceasedBoolean": True}
+    assert codes(desk.decision([died, PATIENT])) == ["person.deceased"]
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        (PATIENT, about("https://ehr.example/fhir/Patient/amara")),
+        (PATIENT, about("https://ehr.example/fhir/Patient/amara/_history/3")),
+        (in_transaction(PATIENT, OBJECTION),),
+        (
+            PATIENT,
+            {
+                **about("#p"),
+                "contained": [
+                    {
+                        "resourceType": "Patient",
+                        "id": "p",
+                        "identifier": PATIENT["identifier"],
+                    }
+                ],
+            },
+        ),
+        ({"resourceType": "Parameters", "parameter": [{"resource": bundle(PATIENT, OBJECTION)}]},),
+    ],
+    ids=["absolute", "versioned", "transaction", "contained", "parameters"],
+)
+def test_a_consent_is_the_patients_however_it_refers_to_them(desk: Desk, records: Any) -> None:
+    if "transaction" in str(records[0].get("type")):
+        desk.request({**REQUEST, "patient": "Patient/1111"})
+    assert codes(desk.decision(*records)) == ["objection.active"]
 
 
 # --- message id, evidence ----------------------------------------------------------------------
@@ -253,13 +347,28 @@ def test_every_fault_is_named_at_once(desk: Desk) -> None:
     [
         ((OBJECTION,), "the patient of the request is not in them"),
         (('{"resourceType": "Patient", "id": "amara", "id": "other"}',), "stands twice"),
-        (({"resourceType": "Bundle", "type": "searchset"},), "holds no FHIR resource"),
+        ((bundle(),), "the patient of the request is not in them"),
+        (("7",), "holds no FHIR resource"),
     ],
 )
 def test_records_that_allow_no_decision_are_named(desk: Desk, records: Any, words: str) -> None:
     done = desk.run(*records)
     assert done.exit_code == 2
     assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    "as_of", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "2026-05-12T08:30:00", "x"]
+)
+def test_a_time_that_cannot_be_meant_is_named(desk: Desk, as_of: str) -> None:
+    done = desk.run(PATIENT, options=("--as-of", as_of))
+    assert done.exit_code == 2
+    assert "--as-of: " in done.stderr
+
+
+@pytest.mark.parametrize("link", [5, True, "x", [7]])
+def test_links_of_a_wrong_shape_do_no_harm(desk: Desk, link: Any) -> None:
+    assert desk.run({**bundle(PATIENT), "link": link}).exit_code == 0
 
 
 def test_a_recipient_that_is_not_in_the_files_is_named(desk: Desk) -> None:
