@@ -8,7 +8,7 @@ in an actor's role; systems come with http and https.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 
 from fhirmsg.fhir import codes
@@ -21,10 +21,13 @@ from fhirmsg.fhir.elements import (
     elements,
     extensions,
     identifier_key,
+    instant_of,
     moment_of,
+    start_of_day,
     text_of,
     version_of,
 )
+from fhirmsg.fhir.grounds import bases_in, ground_codes
 from fhirmsg.fhir.provisions import (
     Context,
     actor_of,
@@ -34,9 +37,9 @@ from fhirmsg.fhir.provisions import (
 )
 from fhirmsg.fhir.standing import ending_of, grantors, restricted_digests, standing_reviews
 from fhirmsg.guidance.coding import normal_system
-from fhirmsg.guidance.provisions import Actor, ActorKind, CodeTerm, Direction, Provision
+from fhirmsg.guidance.provisions import ActorKind, CodeTerm, Direction, Provision
 from fhirmsg.guidance.readable import says_something
-from fhirmsg.guidance.record import Basis, ConsentFacts, ConsentStatus, OrganisationRef, Scope
+from fhirmsg.guidance.record import ConsentFacts, ConsentStatus, OrganisationRef, Scope
 
 _OBJECTION = (normal_system(codes.CATEGORY_SYSTEM), "message-objection")
 _POLICY_RULES = {"OPTIN": Direction.PERMIT, "OPTOUT": Direction.DENY}
@@ -76,9 +79,9 @@ def consent_facts(consent: Element, context: Context) -> ConsentFacts:
         restricted_digests=restricted_digests(consent),
         **_subject(consent, own_codes),
         **people,
-        **_bases(consent, root, people["performers"], context),
+        **bases_in(consent, root, people["performers"], context),
         **_reason(consent),
-        **_verification(consent),
+        **_verification(consent, context.zone),
     )
 
 
@@ -185,7 +188,7 @@ def _people(consent: Element, root: Provision | None, context: Context) -> dict[
         actor_of({}, reference, context, consent)
         for reference in elements(consent.get("performer"))
     ]
-    if any(system == codes.PROXY_BASIS for system, _ in _basis_codes(consent)):
+    if any(system == codes.PROXY_BASIS for system, _ in ground_codes(consent)):
         # Under a national basis the performer is the proxy; elsewhere it is the patient.
         named += [actor.keys for actor in performers if actor.kind is ActorKind.PERSON]
     others = [keys for keys in named if not keys & context.patient]
@@ -232,80 +235,42 @@ def _first_day(text: object) -> date | None:
     return days[0] if days else None
 
 
-def _verification(consent: Element) -> dict[str, Any]:
-    dated = sorted(
-        (_first_day(each.get("verificationDate")) or date.min, each.get("verified") is True)
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
+_END = datetime.max.replace(tzinfo=UTC)
+_TICK = timedelta(microseconds=1)
+
+
+def _verification(consent: Element, zone: tzinfo) -> dict[str, Any]:
+    """Tell when it was last confirmed, and whether the latest word is that it was not.
+
+    A date in part may be any day that it leaves open: a "no" is as late as it can be, a "yes" as
+    early. Of two at one time the "no" counts, and one without a date is never outdone.
+    """
+    given = [
+        each
         for each in elements(consent.get("verification"))
         if isinstance(each.get("verified"), bool)
-    )
-    days = [day for day, verified in dated if verified and day != date.min]
+    ]
+    dated = sorted((_when(each, zone), each["verified"] is False) for each in given)
+    days = [
+        day
+        for each in given
+        if each["verified"] is True and (day := _first_day(each.get("verificationDate")))
+    ]
     signed = _first_day(consent.get("dateTime"))
     if signed is not None:
         days.append(signed)
-    # A verification without a date cannot be outdone by a later one, so its "no" stands.
-    undated_no = (date.min, False) in dated
-    return {
-        "reviewed": max(days, default=None),
-        "unverified": undated_no or (bool(dated) and not dated[-1][1]),
-    }
+    return {"reviewed": max(days, default=None), "unverified": bool(dated) and dated[-1][1]}
 
 
-def _basis_codes(consent: Element) -> list[tuple[str, str]]:
-    found = list(codings(consent.get("policyRule")))
-    for extension in extensions(consent, "Consent.regulatoryBasis"):
-        found += codings(extension.get("valueCodeableConcept"))
-    for actor in elements(element(consent.get("provision")).get("actor")):
-        found += codings(actor.get("role"))
-    return found
-
-
-def _is_delegate(actor: Actor) -> bool:
-    """Tell whether an actor is a related person in the role of somebody who was authorised.
-
-    By NHS number alone it is one too: who the number belongs to is compared elsewhere.
-    """
-    related = any(key.startswith("RelatedPerson/") for key in actor.keys)
-    by_number = any(map(codes.is_nhs_number, actor.keys)) and not any(
-        key.startswith("Patient/") for key in actor.keys
-    )
-    return (
-        actor.kind is ActorKind.PERSON
-        and (related or by_number)
-        and bool(codes.DELEGATE_ROLES.intersection(actor.roles))
-    )
-
-
-def _bases(
-    consent: Element, root: Provision | None, performers: frozenset[str], context: Context
-) -> dict[str, Any]:
-    """Collect the grounds a Consent gives, from each of the places where they are found."""
-    bases: set[Basis] = set()
-    unlisted: set[str] = set()
-    by_patient = bool(performers & context.patient)
-    typed_permit = root is not None and root.type is Direction.PERMIT
-    delegated = root is not None and any(
-        _is_delegate(actor) and not actor.keys & context.patient for actor in root.actors
-    )
-    for system, code in _basis_codes(consent):
-        basis: Basis | None = None
-        if system == codes.PROXY_BASIS:
-            basis = codes.PROXY_BASES.get(code, Basis.UNKNOWN)
-        elif system == codes.NULL_FLAVOR:
-            basis = Basis.UNKNOWN
-        elif system == codes.FLAG_PROXY_ROLE:
-            basis = Basis.UNLISTED
-        elif system == codes.ROLE_CODE:
-            basis = _basis_of_role(code, explicit=by_patient and typed_permit and delegated)
-        if basis is not None:
-            bases.add(basis)
-        if basis is Basis.UNLISTED:
-            unlisted.add(code)
-    return {"bases": frozenset(bases), "unlisted": frozenset(unlisted)}
-
-
-def _basis_of_role(code: str, *, explicit: bool) -> Basis | None:
-    if code in codes.DELEGATE_ROLES:
-        return Basis.EXPLICIT_CONSENT if explicit else None
-    if code in codes.STANDING_ROLES:
-        return Basis.UNLISTED
-    return Basis.RELATIONSHIP if code in codes.RELATIONSHIP_ROLES else None
+def _when(verification: Element, zone: tzinfo) -> datetime:
+    text, denied = verification.get("verificationDate"), verification["verified"] is False
+    instant = instant_of(text)
+    if instant is not None:
+        return instant
+    found = days_of(text)
+    if found is None or found[0] is None or found[1] is None:
+        return _END if denied else _BEGINNING
+    if denied and found[1] < date.max:
+        return start_of_day(found[1] + timedelta(days=1), zone) - _TICK
+    return start_of_day(found[0], zone)

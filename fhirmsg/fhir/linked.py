@@ -74,6 +74,9 @@ def read_linked(reading: Reading, first: First) -> Linked:
     linked = linked_patients(first.patient, base)
     organisations = organisations_named(first.consents, base)
     number = _number_of_proxy(first.recipient)
+    if number is not None and not (number.isascii() and number.isprintable()):
+        reading.miss("The related person's NHS number is none, so it could not be looked up.")
+        number = None
     size = reading.client.server.page_size
     paths = {f"patient {each}": each for each in linked}
     for each in linked:

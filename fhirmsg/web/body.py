@@ -69,6 +69,12 @@ def _no_name_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         raise _Refused("the body has an object in which a name stands twice")
+    for name in found:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            # Half of a character that takes two can be written in JSON, and in nothing else.
+            raise _Refused("the body has a name that is no text") from None
     return found
 
 

@@ -100,3 +100,54 @@ def test_a_grantor_who_stands_among_the_actors_is_not_sure_to_be_the_proxy() -> 
         },
     )
     assert to_ben(mixed) == {"proxy.unclear", "proxy.unknown-basis"}
+
+
+# --- verification, and grounds of several people -------------------------------------------------
+
+
+def verified(*given: tuple[str | None, bool]) -> dict[str, Any]:
+    """Give a grant that was verified at these times, or not."""
+    entries = [
+        {"verified": each, **({} if date is None else {"verificationDate": date})}
+        for date, each in given
+    ]
+    return a_national_consent(verification=entries)
+
+
+@pytest.mark.parametrize(
+    ("given", "unclear"),
+    [
+        ([("2026-05-10T09:00:00Z", True), ("2026-05-10T16:00:00Z", False)], True),
+        ([("2026-05-10T09:00:00Z", False), ("2026-05-10T16:00:00Z", True)], False),
+        ([("2026-05-10", True), ("2026-05-10", False)], True),
+        ([("2026-03-10", True), ("2026", False)], True),
+        ([("2026", True), ("2026-03-10", False)], True),
+        ([("2026-03-10", False), ("2026-03-11", True)], False),
+        ([(None, False), ("2026-05-10", True)], True),
+        ([(None, True), ("2026-05-10", False)], True),
+        ([(None, True)], False),
+    ],
+)
+def test_the_latest_word_on_verification_counts_and_a_no_in_doubt(
+    given: list[tuple[str | None, bool]], unclear: bool
+) -> None:
+    assert ("proxy.unclear" in to_ben(verified(*given))) is unclear
+
+
+def test_the_ground_of_somebody_else_in_the_same_consent_is_not_the_proxys() -> None:
+    def actor(reference: str, system: str, code: str) -> dict[str, Any]:
+        return {
+            "reference": {"reference": reference},
+            "role": {"coding": [{"system": system, "code": code}]},
+        }
+
+    legal = "https://fhir.nhs.uk/England/CodeSystem/England-NHSProxyLegalBasis"
+    role = "http://terminology.hl7.org/CodeSystem/v3-RoleCode"
+    other = actor("RelatedPerson/other", legal, "best-interest")
+    ben = actor("RelatedPerson/ben", role, "PRN")
+    consent = a_national_consent()
+    consent.pop("policyRule", None)
+    consent["provision"]["actor"] = [other, ben]
+    assert "proxy.unknown-basis" in to_ben(consent)
+    consent["provision"]["actor"] = [actor("RelatedPerson/ben", legal, "best-interest")]
+    assert "proxy.unknown-basis" not in to_ben(consent)

@@ -12,7 +12,7 @@ from fhirmsg.guidance.record import RecipientKind
 from fhirmsg.ports import ReadResult
 from tests.fhir.national import INGESTED
 from tests.fhir.reads import a_link, by_number, gaps, read, read_with, searchset
-from tests.fhir.resources import AMARA_NUMBER, BEN_NUMBER, a_related_resource
+from tests.fhir.resources import AMARA_NUMBER, BEN_NUMBER, NHS_NUMBER, a_related_resource
 from tests.reverse_proxy import Reply, Request, reverse_proxy
 from tests.world import a_patient_resource, an_objection_resource, put
 
@@ -274,3 +274,9 @@ def test_a_state_in_an_odd_shape_is_a_gap(base: str) -> None:
         base, {"Appointment": an_appointment(status=7)}, about=("Appointment/appointment",)
     )
     assert "Appointment.status" in gaps(result)[0]
+
+
+def test_a_number_of_the_proxy_that_is_no_text_is_told(base: str) -> None:
+    related = a_related_resource(identifier=[{"system": NHS_NUMBER, "value": "99\ud800"}])
+    result = read_with(base, {"RelatedPerson/ben": related}, recipient="RelatedPerson/ben")
+    assert any("NHS number is none" in sentence for sentence in gaps(result))

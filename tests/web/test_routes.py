@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import replace
 
@@ -239,3 +240,18 @@ def test_an_unknown_address_or_method_is_a_problem(method: str, path: str, statu
     client = Face().client
     answer = getattr(client, method)(path, headers={"Authorization": f"Bearer {KEY}"})
     assert (answer.status_code, answer.mimetype) == (status, "application/problem+json")
+
+
+@pytest.mark.parametrize("place", ["top", "requester"])
+def test_a_name_that_is_no_text_is_a_bad_request(place: str) -> None:
+    body = json.dumps(a_body())
+    wrong = body.replace('{"', '{"\\ud800": 1, "', 1)
+    if place == "requester":
+        wrong = body.replace('"requester": {', '"requester": {"\\ud800": 1, ')
+    answer = Face().client.post(
+        "/v1/messages",
+        data=wrong,
+        headers={"Authorization": f"Bearer {KEY}", "Idempotency-Key": "key-1"},
+        content_type="application/json",
+    )
+    assert answer.status_code == 400
