@@ -106,12 +106,12 @@ def _of_no_use(
 ) -> Iterator[str]:
     finding = raised.get(code or "")
     if finding is None:
-        yield f"A {what} is of no use: it names no finding of this message that stops it."
+        yield f"The {what} is of no use: it names no finding of this message that stops it."
     elif lift not in finding.lifted_by:
-        yield f"A {what} of {finding.code} is of no use: it does not lift that."
+        yield f"The {what} of {finding.code} is of no use: it does not lift that."
     elif finding.lifted is None and finding.effect > Effect.WARN:
         yield (
-            f"A {what} of {finding.code} is of no use: what it says, or the versions it names, "
+            f"The {what} of {finding.code} is of no use: what it says, or the versions it names, "
             "are not what the finding asks for now."
         )
 

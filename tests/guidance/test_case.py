@@ -165,3 +165,63 @@ def test_a_label_makes_a_service_not_plain_whatever_the_sender_says() -> None:
 def test_email_and_telephone_are_not_mixed_up() -> None:
     case = a_case(request=a_request(channel=EMAIL))
     assert case.contact_point == an_email()
+
+
+# --- what a case asks of its Consents ------------------------------------------------------------
+
+
+def test_a_result_is_asked_for_as_one() -> None:
+    result = a_case(request=a_request(purpose=Purpose.TEST_RESULT))
+    assert [query.about_result for query in result.queries(AMARA_KEYS)] == [True]
+    assert [query.about_result for query in a_case().queries(AMARA_KEYS)] == [False]
+
+
+def test_emergencies_are_asked_for_only_where_they_count() -> None:
+    case = a_case()
+    assert case.queries(AMARA_KEYS)[0].purposes_permit == {"PATADMIN"}
+    assert case.queries(AMARA_KEYS, emergency=True)[0].purposes_permit == {"PATADMIN", "ETREAT"}
+
+
+def test_channels_are_asked_for_one_by_one_and_none_stands_for_any() -> None:
+    platform = a_platform(fallbacks=frozenset({EMAIL}))
+    case = a_case(policy=a_policy(platform))
+    assert [query.channel for query in case.queries(AMARA_KEYS)] == [SMS, EMAIL]
+    assert [query.channel for query in case.queries(AMARA_KEYS, (None,))] == [None]
+
+
+def test_a_grant_on_a_linked_record_lets_nobody_receive_here() -> None:
+    from tests.builders import a_grant
+
+    on_linked = a_proxy_case(linked_consents=(a_grant(),))
+    assert on_linked.grant is None
+    both = a_proxy_case(a_grant(id="own"), linked_consents=(a_grant(id="linked"),))
+    assert both.grant is not None
+    assert both.grant.consent.key == "Consent/own"
+
+
+@pytest.mark.parametrize(
+    ("versions", "kept"),
+    [
+        (("9", "10"), "10"),
+        (("10", "9"), "10"),
+        (("a", "1"), "1"),
+        ((None, "0"), "0"),
+        (("2", "2"), "2"),
+    ],
+)
+def test_the_highest_number_is_the_newest_version(versions: tuple[str, str], kept: str) -> None:
+    found = newest_versions(a_consent(version=each) for each in versions)
+    assert [each.version.version_id for each in found] == [kept]
+
+
+def test_without_a_number_the_later_change_is_the_newest() -> None:
+    early, late = (
+        replace(
+            a_consent(version=None),
+            version=replace(a_consent(version=None).version, last_updated=stamp),
+        )
+        for stamp in ("2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z")
+    )
+    undated = replace(early, version=replace(early.version, last_updated=None))
+    for order in ((early, late, undated), (late, undated, early), (undated, late, early)):
+        assert newest_versions(order) == (late,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -282,3 +283,90 @@ def test_an_objection_that_begins_at_the_end_of_the_calendar_is_one_to_come(safe
     last = datetime.max.replace(tzinfo=UTC)
     objection = an_objection(root=deny(period=instants(start=last)), safety=safety)
     assert found(objection) == {"objection.future"}
+
+
+# --- objection.conflict ------------------------------------------------------------------------
+
+
+def conflict(objection: Any = None, permission: Any = None) -> bool:
+    said_no = objection or an_objection(SMS, signed=NOW - timedelta(days=2))
+    permitted = permission or a_permission_to_text()
+    return "objection.conflict" in found(said_no, permitted)
+
+
+def a_permission_to_text(**fields: Any) -> ConsentFacts:
+    defaults = {
+        "id": "permission",
+        "message_marker": True,
+        "root": permit(on=[SMS]),
+        "signed": NOW - timedelta(days=1),
+    }
+    return a_consent(**{**defaults, **fields})
+
+
+def test_a_permission_signed_later_is_shown_beside_the_objection() -> None:
+    assert conflict()
+    assert conflict(permission=a_permission_to_text(signed=None))
+    assert conflict(objection=an_objection(SMS))
+
+
+@pytest.mark.parametrize(
+    "permission",
+    [
+        a_permission_to_text(signed=NOW - timedelta(days=2)),
+        a_permission_to_text(signed=NOW - timedelta(days=3)),
+        a_permission_to_text(status=ConsentStatus.INACTIVE),
+        a_permission_to_text(status=ConsentStatus.DRAFT),
+        a_permission_to_text(message_marker=False, other_category=True),
+        a_permission_to_text(root=permit(on=[Channel.EMAIL])),
+        a_permission_to_text(root=permit(deny(on=[SMS]))),
+    ],
+    ids=["same-time", "earlier", "inactive", "draft", "of-another-kind", "by-email", "denying"],
+)
+def test_what_was_not_permitted_later_is_no_conflict(permission: ConsentFacts) -> None:
+    assert not conflict(permission=permission)
+
+
+# --- objection.expired, objection.future -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ago", "shown"),
+    [
+        (timedelta(minutes=9), False),
+        (timedelta(minutes=11), True),
+        (timedelta(days=366), True),
+        (timedelta(days=366, seconds=1), False),
+    ],
+)
+def test_an_objection_that_ended_is_shown_for_a_year(ago: timedelta, shown: bool) -> None:
+    ended = an_objection(root=deny(period=instants(end=NOW - ago)))
+    assert ("objection.expired" in found(ended)) is shown
+
+
+@pytest.mark.parametrize(
+    ("ahead", "shown"), [(timedelta(minutes=9), False), (timedelta(minutes=11), True)]
+)
+def test_an_objection_to_come_is_shown_until_it_counts(ahead: timedelta, shown: bool) -> None:
+    coming = an_objection(root=deny(period=instants(start=NOW + ahead)))
+    assert ("objection.future" in found(coming)) is shown
+    assert ("objection.active" in found(coming)) is not shown
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"on": [Channel.EMAIL]},
+        {"organisations": made_to(THEIRS)},
+        {"status": ConsentStatus.INACTIVE},
+        {"message_marker": False, "other_category": True},
+    ],
+    ids=["another-channel", "to-others", "withdrawn", "no-objection"],
+)
+def test_what_would_not_bear_on_this_message_is_not_shown(fields: Any) -> None:
+    given = dict(fields)
+    on = given.pop("on", ())
+    ended = deny(on=on, period=days(end=TODAY - timedelta(days=3)))
+    coming = deny(on=on, period=days(start=TODAY + timedelta(days=3)))
+    for root in (ended, coming):
+        assert found(an_objection(root=root, **given)) - {"objection.other-organisation"} == set()
