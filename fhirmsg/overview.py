@@ -135,7 +135,11 @@ class ContactOverview:
             return None
         case, decision = cases[Channel.SMS]
         grant = case.grant
-        if grant is None:
+        barred = any(
+            finding.code.startswith("proxy.") and finding.effect is Effect.REFUSE
+            for finding in decision.findings
+        )
+        if grant is None or barred:
             return None
         period = grant.consent.root.period if grant.consent.root is not None else None
         return ProxyOverview(

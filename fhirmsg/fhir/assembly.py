@@ -60,7 +60,7 @@ def record_of(reading: Reading, batch: FirstBatch, contact_key: bytes | None) ->
     patient, recipient = batch.references
     reading.cite_person(batch.patient)
     gathered = Gathered.from_answers(reading, batch.answers, reading.context)
-    related = reading.own_matches(batch.answers["related"], "RelatedPerson", reading.context)
+    own_relations = reading.own_matches(batch.answers["related"], "RelatedPerson", reading.context)
     brought = batch.request.contact_point
     point = None if brought is None else brought_point(brought, reading.context.zone)
     linked = read_linked(
@@ -71,10 +71,13 @@ def record_of(reading: Reading, batch: FirstBatch, contact_key: bytes | None) ->
             patient=batch.patient,
             recipient=batch.recipient,
             consents=gathered.consents,
+            requests=gathered.requests,
             brought=point,
         ),
     )
     context = reading.context
+    # Who is related to another record of this patient is related to the patient.
+    related = [*own_relations, *linked.related]
     told = gathered.told(reading, batch.patient, context)
     facts = patient_facts(batch.patient, patient, context, reading.at)
     facts = replace(facts, needs=(*facts.needs, *told.needs))

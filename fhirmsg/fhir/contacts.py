@@ -193,7 +193,10 @@ def written_forms(value: str) -> tuple[str, ...]:
     A server compares contact points letter by letter, so each form has to be asked for.
     """
     if "@" in value:
-        return tuple(dict.fromkeys((value, value.lower())))
+        local, _, domain = value.rpartition("@")
+        letters = (value, value.lower(), value.upper(), value[:1].upper() + value[1:])
+        domains = (f"{local}@{domain.title()}", f"{local.title()}@{domain}")
+        return tuple(dict.fromkeys((*letters, *domains)))
     if not value.startswith("+"):
         return (value,)
     try:
@@ -203,8 +206,14 @@ def written_forms(value: str) -> tuple[str, ...]:
     forms = [value, "00" + value[1:]]
     national: str = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.NATIONAL)
     abroad: str = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
-    forms += [abroad, national, national.replace(" ", "")]
+    forms += [abroad, national, national.replace(" ", ""), value[1:]]
+    digits = national.replace(" ", "")
+    spaced = [national]
     if value.startswith("+447"):
-        digits = national.replace(" ", "")
-        forms += [f"{digits[:5]} {digits[5:]}", f"{digits[:5]} {digits[5:8]} {digits[8:]}"]
-    return tuple(dict.fromkeys(forms))
+        spaced += [f"{digits[:5]} {digits[5:]}", f"{digits[:5]} {digits[5:8]} {digits[8:]}"]
+    country = f"+{parsed.country_code}"
+    for each in [*spaced, digits]:
+        rest = each.removeprefix("0")
+        forms += [each, f"{country} {rest}", f"00{country[1:]} {rest}", f"{country} (0){rest}"]
+        forms += [each.replace(" ", "-"), f"{country}-{rest.replace(' ', '-')}"]
+    return tuple(dict.fromkeys([*forms, f"tel:{value}"]))

@@ -132,14 +132,22 @@ def own_keys(resource: Element) -> frozenset[str]:
     return frozenset(key for key in keys if key)
 
 
-def nhs_number(resource: Element) -> str | None:
-    """Give the first NHS number among the identifiers, digits only."""
+def nhs_numbers(resource: Element) -> list[str]:
+    """Give the NHS numbers among the identifiers, without spaces; former ones only if no other."""
+    found: dict[str, bool] = {}
     for identifier in elements(resource.get("identifier")):
         if is_nhs_number(identifier.get("system")):
             value = re.sub(r"\s", "", text_of(identifier.get("value")))
             if value:
-                return value
-    return None
+                former = text_of(identifier.get("use")) == "old"
+                found[value] = found.get(value, True) and former
+    current = [value for value, former in found.items() if not former]
+    return current or list(found)
+
+
+def nhs_number(resource: Element) -> str | None:
+    """Give the first NHS number among the identifiers, without spaces."""
+    return next(iter(nhs_numbers(resource)), None)
 
 
 def literal(reference: object, base: str) -> str | None:

@@ -74,6 +74,7 @@ def code_term(concept: object) -> CodeTerm:
         may_cover=frozenset(may_cover),
         tokens=frozenset(tokens),
         understood=understood,
+        service=any(system == _OWN_SERVICE for system, _ in found),
     )
 
 

@@ -25,7 +25,7 @@ from fhirmsg.guidance.consents import (
 from fhirmsg.guidance.content import ContentSeen
 from fhirmsg.guidance.declarations import emergency_faults
 from fhirmsg.guidance.derived import derived
-from fhirmsg.guidance.policy import LocalPolicy, Platform
+from fhirmsg.guidance.policy import LocalPolicy, Platform, Ways
 from fhirmsg.guidance.provisions import Answer, Query
 from fhirmsg.guidance.reach import Reach
 from fhirmsg.guidance.record import (
@@ -148,7 +148,12 @@ class Case:
         platform, channel = self.platform, self.request.channel
         if platform.channels and not platform.falls_back and not platform.notifies_by:
             return (channel,)
-        return (channel, *sorted(platform.reaches(channel) - {channel}))
+        return (channel, *sorted(self.ways.channels - {channel}))
+
+    @derived
+    def ways(self) -> Ways:
+        """Every way the message can take from here."""
+        return self.policy.ways_of(self.platform, self.request.channel)
 
     @derived
     def organisations(self) -> frozenset[str]:
@@ -276,9 +281,14 @@ class Case:
         One about a channel alone is about the patient's own phone and does not bind the proxy's;
         one entered by the proxy, one about every channel and one for safety do.
         """
+        return self._patients_readings(self.reachable)
+
+    def _patients_readings(
+        self, channels: Iterable[Channel]
+    ) -> tuple[tuple[Reading, ...], tuple[Reading, ...]]:
         closure = self.recipient.closure
         keys = self.patient_keys | closure
-        queries = self.queries(keys) if self._bearing_on_patient else ()
+        queries = self.queries(keys, channels) if self._bearing_on_patient else ()
         binding: list[Reading] = []
         others: list[Reading] = []
         for consent, kinds in self._bearing_on_patient:
@@ -301,7 +311,10 @@ class Case:
     def objects_to(self, channel: Channel) -> bool:
         """Tell whether an objection, or what may be one, covers a channel for the recipient."""
         keys = self.recipient.closure if self.to_proxy else self.patient_keys
-        return bool(self._readings_of(self.bearing_on_recipient, self.queries(keys, (channel,))))
+        found = self._readings_of(self.bearing_on_recipient, self.queries(keys, (channel,)))
+        if self.to_proxy:
+            found = (*found, *self._patients_readings((channel,))[0])
+        return any(reading.says is not Says.OTHER_ORGANISATION for reading in found)
 
     def _counting(
         self, consent: ConsentFacts, kinds: frozenset[Kind], queries: tuple[Query, ...]
@@ -365,7 +378,10 @@ class Case:
     @derived
     def denials(self) -> tuple[Denial, ...]:
         """Consents on the patient's and linked records that bar the proxy."""
-        queries, denying = self.queries_to_recipient, self._grants_that_deny
+        return self.denials_of(self.queries_to_recipient, self._grants_that_deny)
+
+    def denials_of(self, queries: tuple[Query, ...], denying: frozenset[str]) -> tuple[Denial, ...]:
+        """Give the Consents that bar a person; `denying` are grants to them that deny this."""
         found = []
         for consent, kinds in self.classified:
             denied = (
@@ -405,9 +421,13 @@ class Case:
     @derived
     def _grants_that_deny(self) -> frozenset[str]:
         """Keys of grants that deny this message; an exception for emergencies is no help there."""
-        found = self.candidates
         if self.emergency:
-            found = self._candidates_of(self.recipient.keys, self.queries_to_recipient)
+            return self.grants_that_deny(self.recipient.keys, self.queries_to_recipient)
+        return frozenset(key for key, answer in self.candidates.items() if answer is Answer.DENY)
+
+    def grants_that_deny(self, keys: frozenset[str], queries: tuple[Query, ...]) -> frozenset[str]:
+        """Give the keys of grants to a person that deny them this message."""
+        found = self._candidates_of(keys, queries)
         return frozenset(key for key, answer in found.items() if answer is Answer.DENY)
 
     @derived

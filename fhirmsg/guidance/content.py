@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fhirmsg.guidance.derived import derived
-from fhirmsg.guidance.policy import Platform
 from fhirmsg.guidance.terms import Channel, Declared
 from fhirmsg.guidance.wording import (
     MessageText,
@@ -68,7 +67,7 @@ class ContentSeen:
     @property
     def goes_securely(self) -> bool:
         """Whether every way the content can take asks the reader to log in, and is approved."""
-        return _is_secure(self._case, self._case.platform)
+        return self._case.ways.secure
 
     @property
     def shows_on_locked_screen(self) -> tuple[Observation, ...]:
@@ -82,11 +81,14 @@ class ContentSeen:
         """A secure platform that is open to this recipient, and its channel; None without one."""
         case = self._case
         for name, platform in sorted(case.policy.platforms.items()):
-            if not _is_secure(case, platform) or not platform.is_approved(case.day):
+            if not platform.is_approved(case.day):
                 continue
             for channel in sorted(platform.channels):
-                if case.reach.is_there(channel) and not any(
-                    case.objects_to(reached) for reached in platform.reaches(channel)
+                ways = case.policy.ways_of(platform, channel)
+                if (
+                    ways.secure
+                    and case.reach.is_there(channel)
+                    and not any(case.objects_to(reached) for reached in sorted(ways.channels))
                 ):
                     return name, channel
         return None
@@ -99,17 +101,3 @@ class ContentSeen:
         return safer_wording(
             self._case.request.purpose, policy.lexicon, self.settings, portal=portal
         )
-
-
-def _is_secure(case: Case, platform: Platform) -> bool:
-    """Tell whether a platform and all it falls back to are secure.
-
-    A notice on another channel carries no content, so what a platform notifies by is no matter.
-    """
-    platforms = case.policy.platforms
-    return platform.is_secure and all(
-        each.platform is not None
-        and each.platform in platforms
-        and platforms[each.platform].is_secure
-        for each in platform.falls_back
-    )

@@ -174,6 +174,19 @@ def _faults_of_check(case: Case, check: IndividualCheck) -> Iterator[str]:
         yield "it is older than the organisation's policy allows; ask again"
 
 
+def is_of_another(case: Case, check: IndividualCheck) -> bool:
+    """Tell whether an answer is plainly about another proxy, or about another service.
+
+    Completeness is asked of what lifts something; a no lifts nothing, and counts in doubt.
+    """
+    service = case.request.service.code
+    return (check.proxy is not None and check.proxy not in case.recipient.closure) or (
+        check.service is not None
+        and service is not None
+        and not is_same_service(check.service, service)
+    )
+
+
 def _is_recipient(case: Case, identifier: str | None) -> bool:
     return any(
         as_read(key) == as_read(identifier)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+from fhirmsg.guidance.consents import direction_of
 from fhirmsg.guidance.policy import LocalPolicy
 from fhirmsg.guidance.provisions import (
     Answer,
@@ -274,7 +275,8 @@ def _conflict(grant: ConsentFacts, other: ConsentFacts, proxy: frozenset[str]) -
     """Say how another Consent contradicts a grant, None when it does not."""
     if other.status is not grant.status and grant.identifiers & other.identifiers:
         return "Two Consents carry one identifier and differ in status."
-    if not other.grantees & proxy:
+    if not other.grantees & proxy or direction_of(other) is Direction.DENY or other.declines:
+        # A denial that was taken back is none of a grant.
         return None
     if other.status is ConsentStatus.REJECTED:
         return "A grant to the same person was rejected."

@@ -100,6 +100,24 @@ class Platform:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ways:
+    """Every way a message can take, through whatever platforms fall back to one another.
+
+    content: channels on which its words can arrive. notices: channels on which people are told
+    that something waits. secure: everywhere the reader has to log in, on an approved platform.
+    """
+
+    content: frozenset[Channel]
+    notices: frozenset[Channel]
+    secure: bool
+
+    @property
+    def channels(self) -> frozenset[Channel]:
+        """All of them."""
+        return self.content | self.notices
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LocalPolicy:
     """An organisation's decisions. `sha256` is that of the policy file, `version` its own.
 
@@ -146,6 +164,31 @@ class LocalPolicy:
             for platform in self.platforms.values()
             if channel in platform.channels and platform.is_approved(day)
         )
+
+    def ways_of(self, platform: Platform, channel: Channel) -> Ways:
+        """Give every way of a message sent on a channel by a platform.
+
+        A platform registered without channels has not said where it ends, so it reaches all. A
+        fallback to a platform that is not named, or not on the register, is not secure.
+        """
+        content, notices, secure = {channel}, set[Channel](), True
+        waiting, seen = [(platform, channel)], set[tuple[str, Channel]]()
+        while waiting:
+            at, on = waiting.pop()
+            if (at.name, on) in seen:
+                continue
+            seen.add((at.name, on))
+            secure = secure and at.is_secure
+            content |= at.reaches(on) - at.notifies_by if at.channels else frozenset(Channel)
+            notices |= at.notifies_by
+            for fallback in at.falls_back:
+                following = self.platforms.get(fallback.platform or "")
+                content.add(fallback.channel)
+                if following is None:
+                    secure = False
+                else:
+                    waiting.append((following, fallback.channel))
+        return Ways(content=frozenset(content), notices=frozenset(notices), secure=secure)
 
     def may_review(self, role: str | None, code: str) -> bool:
         """Tell whether a role may review a finding."""

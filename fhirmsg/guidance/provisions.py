@@ -40,8 +40,8 @@ class CodeTerm:
 
     `covers` are channels it surely covers, `covers_results` those it covers for test results
     alone, `may_cover` channels it perhaps covers; `tokens` are its codes as `system|code` and
-    `code`, to compare with the service. `understood` is false when no coding of it is a channel
-    code known here.
+    `code`, to compare with the service. `understood` is false when no coding of it is a code
+    known here, `service` true when it names a service.
     """
 
     covers: frozenset[Channel] = frozenset()
@@ -49,6 +49,7 @@ class CodeTerm:
     may_cover: frozenset[Channel] = frozenset()
     tokens: frozenset[str] = frozenset()
     understood: bool = False
+    service: bool = False
 
     def match(self, query: Query) -> Match:
         """Compare with the channel and the topics of the message."""
@@ -57,6 +58,9 @@ class CodeTerm:
         if query.about_result and query.channel in self.covers_results:
             return Match.YES
         if query.channel in self.may_cover or not self.understood:
+            return Match.UNKNOWN
+        if self.service and not query.topics:
+            # A message that names no service may be about this one.
             return Match.UNKNOWN
         return Match.NO
 

@@ -127,9 +127,11 @@ class Reach:
         return frozenset(found)
 
     def _denied(self, neighbour: Neighbour) -> Denied | None:
-        """Tell whether a Consent that names this person denies them this message."""
-        case = self._case
-        queries = case.queries(self._same_human(neighbour))
+        """Tell whether a Consent that is about this person denies them this message."""
+        case, human = self._case, self._same_human(neighbour)
+        queries = case.queries(human)
+        if case.grants_that_deny(human, queries):
+            return Denied.YES
         found = {denial_by_name(consent, queries) for consent in case.consents_with_linked}
         return next((each for each in (Denied.YES, Denied.PERHAPS) if each in found), None)
 
@@ -150,16 +152,25 @@ class Reach:
 
     @derived
     def others_there(self) -> tuple[Neighbour, ...]:
-        """Other people at the contact point that is used; the patient is nobody else."""
+        """Other people where the words may arrive; the patient is nobody else.
+
+        A supplier that falls back chooses a contact point of its own there.
+        """
         point, case = self.point, self._case
         if point is None or not case.record.neighbours:
             return ()
+        values = {point.value} | {
+            each.value
+            for channel in case.ways.content - {case.request.channel}
+            for each in self.points
+            if contact.is_usable(each, channel, case.as_of)
+        }
         own = case.recipient.closure | case.patient_keys
         # Each once and in one order, in whatever order they were read.
         there = {
             (neighbour.version.reference, neighbour.version.version_id or ""): neighbour
             for neighbour in case.record.neighbours
-            if point.value in neighbour.values and not neighbour.keys & own
+            if not values.isdisjoint(neighbour.values) and not neighbour.keys & own
         }
         return tuple(there[key] for key in sorted(there))
 
@@ -169,10 +180,14 @@ class Reach:
         return tuple(each for each in self.others_there if not self._is_authorised(each))
 
     def _is_authorised(self, neighbour: Neighbour) -> bool:
-        case = self._case
-        if not neighbour.related_to & case.record.patient.keys:
+        case, human = self._case, self._same_human(neighbour)
+        if not neighbour.related_to & case.patient_keys:
             return False
-        grant = case.grant_to(neighbour.keys, self._same_human(neighbour))
+        queries = case.queries(human)
+        if case.denials_of(queries, case.grants_that_deny(human, queries)):
+            # Whoever would not be written to themselves is no authorised proxy here.
+            return False
+        grant = case.grant_to(neighbour.keys, human)
         return grant is not None and grant.effect(emergency=case.emergency) < Effect.HOLD
 
     # --- how good it is --------------------------------------------------------------------------

@@ -6,6 +6,7 @@ preferences and count for a carer or proxy as well.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fhirmsg.guidance.derived import derived
@@ -16,6 +17,19 @@ if TYPE_CHECKING:
     from fhirmsg.guidance.case import Case
 
 _NONE = Preferences()
+
+
+def _merged(relation: Preferences, own: Preferences) -> Preferences:
+    """Give a proxy's preferences: what the relation says, and what their own record adds.
+
+    Of the ways the relation's come first; a prohibition counts wherever it stands.
+    """
+    ways = relation if relation.channels or relation.other or relation.unknown else own
+    return replace(
+        ways,
+        no_telephone=relation.no_telephone or own.no_telephone,
+        times=tuple(dict.fromkeys((*relation.times, *own.times))),
+    )
 
 
 class Wishes:
@@ -31,7 +45,7 @@ class Wishes:
         else:
             recorded = (related and related.preferences) or _NONE
             own_preferences = own.preferences if own else _NONE
-            self.preferences = own_preferences if recorded == _NONE else recorded
+            self.preferences = _merged(recorded, own_preferences)
             self.needs = (*(related.needs if related else ()), *(own.needs if own else ()))
 
     @property

@@ -62,7 +62,7 @@ def content_may_go_this_way(case: Case) -> Iterator[Breach]:
     if not forbidden:
         return
     purpose = case.request.purpose
-    for channel in (case.request.channel, *sorted(case.platform.fallbacks)):
+    for channel in sorted(case.ways.content):
         if (purpose, channel) in forbidden:
             yield Breach(
                 sentence=f"The organisation's policy forbids messages of the purpose {purpose} "

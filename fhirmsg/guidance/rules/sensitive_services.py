@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fhirmsg.guidance.case import Case
-from fhirmsg.guidance.evidence import faults_of_check
+from fhirmsg.guidance.evidence import is_of_another
 from fhirmsg.guidance.rule import Breach, Effect, Lift, rule
 from fhirmsg.guidance.terms import Declared, Role
 
@@ -51,7 +51,7 @@ def individual_was_asked(case: Case) -> Iterator[Breach]:
 )
 def individual_did_not_decline(case: Case) -> Iterator[Breach]:
     check = case.request.evidence.individual_check if case.to_proxy else None
-    if check is not None and check.answer is Declared.NO and not faults_of_check(case, check):
+    if check is not None and check.answer is Declared.NO and not is_of_another(case, check):
         yield Breach(
             sentence="The individual was asked whether this proxy may hear of this service, and "
             "said no."
