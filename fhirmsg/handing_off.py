@@ -17,7 +17,7 @@ from fhirmsg.errors import StillRunning, TryLater
 from fhirmsg.following_up import FollowUp
 from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.decision import Decision, Verdict
-from fhirmsg.guidance.request import Evidence
+from fhirmsg.guidance.request import NO_EVIDENCE
 from fhirmsg.judging import Judge, outbound
 from fhirmsg.ports import (
     CommunicationLog,
@@ -153,7 +153,7 @@ class HandOff:
         note(attempt.call, "stopped at the second look", decision)
         if attempt.may_have_left:
             return self.unknown(attempt, decision)
-        written = self._end_unsent(attempt)
+        written = self._end_unsent(attempt, decision)
         self._follow_up.not_sent(attempt.call, case, decision)
         return replace(
             answers.for_decision(attempt.call, decision),
@@ -165,7 +165,7 @@ class HandOff:
         note(attempt.call, "contact point changed", decision)
         if attempt.may_have_left:
             return self.unknown(attempt, decision)
-        written = self._end_unsent(attempt)
+        written = self._end_unsent(attempt, decision)
         return answers.for_entry(
             attempt.call,
             attempt.entry,
@@ -176,10 +176,14 @@ class HandOff:
             note="The contact point changed while the message was being sent. Nothing was sent.",
         )
 
-    def _end_unsent(self, attempt: Attempt) -> bool:
-        """End an entry that was handed to nobody; tell whether it was written."""
+    def _end_unsent(self, attempt: Attempt, decision: Decision | None = None) -> bool:
+        """End an entry that was handed to nobody; tell whether it was written.
+
+        `decision` is the one that ended it, where one did.
+        """
         ended = self._written(
-            attempt, lambda: self._log.settle(attempt.entry, EntryStatus.NOT_DONE)
+            attempt,
+            lambda: self._log.settle(attempt.entry, EntryStatus.NOT_DONE, decision=decision),
         )
         if ended is None:
             return False
@@ -228,7 +232,7 @@ class HandOff:
         self._follow_up.handed_off(attempt.call, entry, decision)
         if accepted:
             self._follow_up.sent(attempt.call)
-        if accepted and decision is None and attempt.call.request.evidence != Evidence():
+        if accepted and decision is None and _stood_on_evidence(attempt):
             # The decision it left on died with its process, and with it the Provenance.
             self._log.ask_a_person(attempt.entry, "completed-without-evidence", _NO_EVIDENCE)
         what = "accepted" if accepted else "refused by the provider"
@@ -280,6 +284,12 @@ def note(call: Call, what: str, decision: Decision | None = None, *, reason: str
             "reason": reason or None,
         },
     )
+
+
+def _stood_on_evidence(attempt: Attempt) -> bool:
+    """Tell whether what left on a decision that is lost may have left on evidence."""
+    began = attempt.began or attempt.entry
+    return began.on_evidence or attempt.call.request.evidence != NO_EVIDENCE
 
 
 def _hand_over(

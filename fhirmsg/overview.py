@@ -11,7 +11,7 @@ from datetime import datetime
 
 from fhirmsg import clock
 from fhirmsg.calls import Call
-from fhirmsg.errors import RecipientNotFound
+from fhirmsg.errors import RecipientNotFound, RecordUnavailable
 from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.contact import tail
 from fhirmsg.guidance.decision import Decision, Verdict
@@ -111,28 +111,40 @@ class ContactOverview:
                 if neighbour.related_to & read.record.patient.keys
             }
         )
-        proxies = (self._proxy(patient, person, policy, organization) for person in related)
+        proxies: list[ProxyOverview] = []
+        incomplete = _is_incomplete(read)
+        for person in related:
+            try:
+                found, whole = self._proxy(patient, person, policy, organization)
+            except RecordUnavailable:
+                # The patient's own channels are not closed by that.
+                incomplete = True
+                continue
+            incomplete = incomplete or not whole
+            proxies += [] if found is None else [found]
         return Overview(
             patient=case.record.patient.version.reference,
             as_of=clock.now(),
             channels=_channels(policy, cases),
-            proxies=tuple(proxy for proxy in proxies if proxy is not None),
+            proxies=tuple(proxies),
             objections=_objections(cases),
             preferences=case.wishes.preferences,
             needs=case.wishes.needs,
-            incomplete=bool(read.record.gaps or read.record.blind),
+            incomplete=incomplete,
         )
 
     def _proxy(
         self, patient: str, person: str, policy: LocalPolicy, organization: str
-    ) -> ProxyOverview | None:
-        """Look at one related person; None when nothing lets them receive."""
+    ) -> tuple[ProxyOverview | None, bool]:
+        """Look at one related person, None when nothing lets them receive, and whether whole."""
         asked = _request(patient, person, policy, organization)
         try:
-            cases = self._decided(asked, policy, self._read(asked, policy))
+            read = self._read(asked, policy)
         except RecipientNotFound:
             # Taken off the record between the two reads.
-            return None
+            return None, True
+        whole = not _is_incomplete(read)
+        cases = self._decided(asked, policy, read)
         case, decision = cases[Channel.SMS]
         grant = case.grant
         barred = any(
@@ -140,9 +152,9 @@ class ContactOverview:
             for finding in decision.findings
         )
         if grant is None or barred:
-            return None
+            return None, whole
         period = grant.consent.root.period if grant.consent.root is not None else None
-        return ProxyOverview(
+        found = ProxyOverview(
             reference=person,
             basis=str(grant.basis),
             consent=grant.consent.version,
@@ -154,9 +166,11 @@ class ContactOverview:
             ),
             channels=_channels(policy, cases),
         )
+        return found, whole
 
     def _read(self, asked: SendRequest, policy: LocalPolicy) -> ReadResult:
-        return self._reader.read(asked, policy, _NO_MESSAGE)
+        # There is no message, so whether it was sent before is no matter.
+        return replace(self._reader.read(asked, policy, _NO_MESSAGE), entries=())
 
     def _decided(
         self, asked: SendRequest, policy: LocalPolicy, read: ReadResult
@@ -172,6 +186,10 @@ class ContactOverview:
             )
             for channel in CHANNELS
         }
+
+
+def _is_incomplete(read: ReadResult) -> bool:
+    return bool(read.record.gaps or read.record.blind)
 
 
 def _request(patient: str, recipient: str, policy: LocalPolicy, organization: str) -> SendRequest:

@@ -33,6 +33,7 @@ class Entry:
     """A record entry: one Communication of ours, as it stood on the server.
 
     `resource` is the Communication itself, kept for the next version-checked update.
+    `on_evidence`: the decision it was opened on stood on evidence, whatever that was.
     `age_seconds` is the server's own Date less its own lastUpdated, None when either is missing.
     `emergency`: it says that it was opened in an emergency.
     """
@@ -45,6 +46,7 @@ class Entry:
     message_digest: str | None
     verdict: str | None = None
     receipt_digest: str | None = None
+    on_evidence: bool = False
     provider_id: str | None = None
     platform: str | None = None
     channel: str | None = None

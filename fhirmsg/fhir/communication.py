@@ -44,6 +44,11 @@ def attempt_extension(attempt: str, at: datetime) -> Resource:
     }
 
 
+def stands_on_evidence(decision: Decision) -> bool:
+    """Tell whether anything was lifted, or judged as in an emergency."""
+    return decision.emergency or any(each.lifted is not None for each in decision.findings)
+
+
 def decision_extension(decision: Decision) -> Resource:
     """Say what was decided, by digest: the findings themselves are not for every reader."""
     return {
@@ -53,6 +58,9 @@ def decision_extension(decision: Decision) -> Resource:
             {"url": "receipt", "valueString": decision.receipt_digest()},
             {"url": "rules", "valueString": decision.rules},
             {"url": "policy", "valueString": decision.policy_sha256},
+            # That it stood on evidence, and never on which: whoever takes the entry over has to
+            # know that something is to be recorded.
+            {"url": "evidence", "valueBoolean": stands_on_evidence(decision)},
         ],
     }
 
@@ -170,6 +178,8 @@ def settled(
         if not any(_is_restricted(label) for label in labels):
             labels.append(LABEL_RESTRICTED)
         copy["meta"] = {**copy.get("meta", {}), "security": labels}
+        if decision is not None:
+            _with_extension(copy, decision_extension(decision))
         return copy
     if sent is not None:
         copy["sent"] = instant(sent)

@@ -77,6 +77,7 @@ def entry_of(communication: Resource, server_date: float | None) -> Entry:
         or None,
         verdict=text_of(part(decision, "verdict").get("valueCode")) or None,
         receipt_digest=text_of(part(decision, "receipt").get("valueString")) or None,
+        on_evidence=part(decision, "evidence").get("valueBoolean") is True,
         provider_id=text_of(own_extension(communication, "provider-id").get("valueString")) or None,
         platform=text_of(own_extension(communication, "platform").get("valueString")) or None,
         channel=_channel(communication),

@@ -21,6 +21,7 @@ from fhirmsg.fhir.elements import (
     text_of,
     version_of,
 )
+from fhirmsg.fhir.neighbours import values_of
 
 _BASE = "https://files.invalid/fhir"
 
@@ -97,8 +98,13 @@ def _is_known_as(resource: Resource, token: str) -> bool:
 
 
 def _is_found_at(resource: Resource, forms: str) -> bool:
-    asked = frozenset(forms.split(","))
-    return any(text_of(entry.get("value")) in asked for entry in elements(resource.get("telecom")))
+    """Compare normalised values: what is asked for is among the forms in which it is written."""
+    asked = frozenset(form.casefold() for form in forms.split(","))
+    return any(
+        value.casefold() in asked
+        for entry in elements(resource.get("telecom"))
+        for value in (*values_of(entry), text_of(entry.get("value")))
+    )
 
 
 def _is_changed_since(resource: Resource, written: str) -> bool:

@@ -143,7 +143,9 @@ class _Walk:
 
     def _searches_at(self) -> dict[str, str]:
         """Look for others at the contact points, where the content or a denial makes it matter."""
-        if not are_looked_for(self.first.request) and not self._denied:
+        first = self.first
+        private = are_looked_for(first.request, first.policy, first.patient)
+        if not private and not self._denied:
             return {}
         context, at = self.reading.context, self.reading.at
         values = self.first.values(context, at)

@@ -11,20 +11,54 @@ from urllib.parse import quote
 
 from fhirmsg.fhir.client import FhirAnswer, Resource
 from fhirmsg.fhir.contacts import contact_points, written_forms
-from fhirmsg.fhir.elements import Element, elements, own_keys, reference_keys, text_of, version_of
+from fhirmsg.fhir.elements import (
+    Element,
+    elements,
+    labels,
+    own_keys,
+    period_of,
+    reference_keys,
+    text_of,
+    version_of,
+)
+from fhirmsg.fhir.people import sensitive
 from fhirmsg.fhir.provisions import Context
 from fhirmsg.fhir.reading import Reading
+from fhirmsg.guidance.coding import is_same_service
 from fhirmsg.guidance.contact import is_usable
+from fhirmsg.guidance.policy import LocalPolicy
 from fhirmsg.guidance.record import ContactPoint, Neighbour
 from fhirmsg.guidance.request import SendRequest
-from fhirmsg.guidance.terms import Channel, Declared
+from fhirmsg.guidance.terms import Channel, Declared, Match
+from fhirmsg.guidance.wording import (
+    KnownIdentifiers,
+    MessageText,
+    Topic,
+    WordingSettings,
+    inspect,
+)
 
 _KINDS = ("Patient", "RelatedPerson")
 
 
-def are_looked_for(request: SendRequest) -> bool:
-    """Tell whether others at the contact point matter: the content may be private."""
-    return request.confidential is not Declared.NO or request.service.sensitive is Declared.YES
+def are_looked_for(request: SendRequest, policy: LocalPolicy, patient: Resource) -> bool:
+    """Tell whether others at the contact point matter: the content may be private.
+
+    It may be where the sender, the policy or a label says so, and where the words look it.
+    """
+    code = request.service.code
+    if (
+        request.confidential is not Declared.NO
+        or request.service.sensitive is Declared.YES
+        or bool(sensitive(labels(patient)))
+        or (code is not None and any(is_same_service(code, s) for s in policy.sensitive_services))
+    ):
+        return True
+    text = MessageText(
+        body=request.content.body, subject=request.content.subject, channel=request.channel
+    )
+    seen = inspect(text, KnownIdentifiers(), policy.lexicon, WordingSettings())
+    return any(each.topic is Topic.CONFIDENTIAL for each in seen)
 
 
 def usable_values(points: Iterable[ContactPoint], channel: Channel, at: datetime) -> frozenset[str]:
@@ -112,8 +146,14 @@ def neighbour_of(holder: Resource, context: Context, at: datetime, own: Iterable
         keys=own_keys(holder),
         values=frozenset(values),
         former=frozenset(former - values),
+        in_use=holder.get("active", True) is True and _is_now(holder, context, at),
         related_to=reference_keys(holder.get("patient"), context.base),
     )
+
+
+def _is_now(holder: Resource, context: Context, at: datetime) -> bool:
+    period = period_of(holder.get("period"), context.zone)
+    return period is None or period.contains(at) is Match.YES
 
 
 def _is_in_use(point: ContactPoint, at: datetime) -> bool:

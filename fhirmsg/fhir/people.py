@@ -13,7 +13,7 @@ from fhirmsg.fhir.assessments import competence_on
 from fhirmsg.fhir.contacts import contact_points
 from fhirmsg.fhir.elements import (
     Element,
-    codings,
+    coded_value,
     days_of,
     element,
     elements,
@@ -77,7 +77,7 @@ def _death(patient: Element, now: datetime) -> str | None:
         return "marked as deceased"
     for extension in extensions(patient, "DeathNotificationStatus"):
         for part in [extension, *elements(extension.get("extension"))]:
-            for _, code in codings(part.get("valueCodeableConcept")):
+            for code in sorted(coded_value(part)):
                 if code in codes.DEATH_STATUS_DIED:
                     return codes.DEATH_STATUS_DIED[code]
     if codes.EXIT_CODE_DIED in exit_codes(patient, now):
@@ -91,7 +91,7 @@ def exit_codes(patient: Element, now: datetime) -> frozenset[str]:
     for extension in extensions(patient, "RemovalFromRegistration"):
         in_force, named = True, set[str]()
         for part in elements(extension.get("extension")):
-            named |= {code for _, code in codings(part.get("valueCodeableConcept"))}
+            named |= coded_value(part)
             if "valuePeriod" in part:
                 period = period_of(part["valuePeriod"], UTC)
                 in_force = period is None or period.contains(now) is not Match.NO

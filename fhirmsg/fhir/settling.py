@@ -15,7 +15,7 @@ from fhirmsg import clock
 from fhirmsg.errors import RecordUnavailable
 from fhirmsg.fhir import communication
 from fhirmsg.fhir.client import FhirClient, Resource
-from fhirmsg.fhir.elements import element
+from fhirmsg.fhir.elements import element, elements
 from fhirmsg.fhir.entries import entry_in, own_extension
 from fhirmsg.fhir.provenance import activities, provenance
 from fhirmsg.fhir.resources import InvalidResource, validated
@@ -70,6 +70,7 @@ class Settling:
     ) -> Entry | None:
         """Record how the hand-off ended (see `ports.CommunicationLog`)."""
         current = entry
+        owed: list[Resource | None] = []
         attempt = own_extension(entry.resource, "attempt") or None
         for wait in (0.0, *LOOKS):
             if wait:
@@ -79,8 +80,11 @@ class Settling:
                     continue
                 current = found
                 if current.status is status:
+                    # Our own write, whose answer was lost: what belongs beside it is still due.
+                    if owed and not moved_on(current, entry) and not self._is_beside(current):
+                        self._beside(current, owed[-1])
                     return current
-                moved = current.attempt != entry.attempt
+                moved = moved_on(current, entry)
                 if current.status not in ALLOWED[status] or (
                     moved and status is not EntryStatus.COMPLETED
                 ):
@@ -96,7 +100,7 @@ class Settling:
                 grounds=grounds,
                 attempt=attempt,
             )
-            written = self._write(resource, current, decision, grounds)
+            written = self._write(resource, current, decision, grounds, owed)
             if written is not None:
                 return written
         log.error("entry not settled", extra={"message_id": entry.message_id})
@@ -108,7 +112,9 @@ class Settling:
         current: Entry,
         decision: Decision | None,
         grounds: SendRequest | None,
+        owed: list[Resource | None],
     ) -> Entry | None:
+        """Write it with its Provenance; in `owed` stands what is to be written by itself."""
         if decision is None or grounds is None or not activities(decision):
             return self._put(resource, current)
         put = {"method": "PUT", "url": current.reference, "ifMatch": f'W/"{current.version_id}"'}
@@ -123,29 +129,45 @@ class Settling:
         except RecordUnavailable:
             return None
         except (InvalidResource, ValueError):
-            return self._put_and_then(resource, current, None)
+            return self._put_and_then(resource, current, None, owed)
         if outer.status in CONFLICTS:
             return None
         if not outer.good:
             # That it was sent has to be on the record, whatever the server makes of the rest.
-            return self._put_and_then(resource, current, beside)
+            return self._put_and_then(resource, current, beside, owed)
         written = inner[0].resource
         return entry_in(inner[0]) if written else replace(current, status=_status(resource))
 
     def _put_and_then(
-        self, resource: Resource, current: Entry, beside: Resource | None
+        self,
+        resource: Resource,
+        current: Entry,
+        beside: Resource | None,
+        owed: list[Resource | None],
     ) -> Entry | None:
-        """Write the entry by itself, then the Provenance; a person is asked when it cannot be."""
+        """Write the entry by itself, then the Provenance."""
+        owed.append(beside)
         written = self._put(resource, current)
-        if written is None:
-            return None
+        if written is not None:
+            self._beside(written, beside)
+        return written
+
+    def _is_beside(self, written: Entry) -> bool:
+        """Tell whether the Provenance is there, since a refusal may come after the writing."""
         try:
-            recorded = beside is not None and self._client.create(beside).good
+            answer = self._client.read(f"Provenance?target={written.reference}")
+        except RecordUnavailable:
+            return False
+        return answer.good and bool(elements(element(answer.resource).get("entry")))
+
+    def _beside(self, written: Entry, provenance: Resource | None) -> None:
+        """Write the Provenance by itself; a person is asked when it cannot be."""
+        try:
+            recorded = provenance is not None and self._client.create(provenance).good
         except RecordUnavailable:
             recorded = False
         if not recorded:
             self._tasks.ask(about(written, "evidence-unrecorded", _UNRECORDED))
-        return written
 
     def _put(self, resource: Resource, current: Entry) -> Entry | None:
         try:
@@ -167,6 +189,11 @@ class Settling:
         except RecordUnavailable:
             return None
         return entry_in(answer) if answer.good and answer.resource else None
+
+
+def moved_on(current: Entry, entry: Entry) -> bool:
+    """Tell whether somebody else has taken the entry over."""
+    return current.attempt != entry.attempt
 
 
 def _status(resource: Resource) -> EntryStatus:

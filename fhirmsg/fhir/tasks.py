@@ -102,7 +102,9 @@ class Tasks:
             current = found if found.get("resourceType") == "Task" else self._one(draft.key)
             if current is None:
                 break
-            renewed = _brought_up_to_date(current, wanted, reopen=draft.attempt is not None)
+            renewed = _brought_up_to_date(
+                current, wanted, reopen=draft.attempt is not None, anew=draft.code == "hold"
+            )
             if renewed is None or self._put(renewed, current):
                 return True
             found = {}
@@ -189,10 +191,17 @@ def _copy(resource: Resource) -> Resource:
     return {**copy, "meta": kept, "lastModified": instant(clock.now())}
 
 
-def _brought_up_to_date(current: Resource, wanted: Resource, *, reopen: bool) -> Resource | None:
-    """Give the Task with what is ours on it renewed; None when there is nothing to change."""
+def _brought_up_to_date(
+    current: Resource, wanted: Resource, *, reopen: bool, anew: bool
+) -> Resource | None:
+    """Give the Task with what is ours on it renewed; None when there is nothing to change.
+
+    anew: one that is closed is opened again for other findings than it lists.
+    """
     status = current.get("status")
-    if status not in _OPEN and not (reopen and status == "cancelled"):
+    another = anew and wanted.get("input") != current.get("input")
+    if status not in _OPEN and not (reopen and status == "cancelled") and not another:
+        # What somebody has seen to stays so; what is held for something else is asked anew.
         return None
     attempt = _attempt_of(wanted)
     changed = {

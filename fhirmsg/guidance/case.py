@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from fhirmsg.guidance import flaws, grants
-from fhirmsg.guidance.coding import any_system
+from fhirmsg.guidance.coding import any_system, is_same_service
 from fhirmsg.guidance.consents import (
     Denied,
     Kind,
@@ -78,16 +78,13 @@ def newest_versions(consents: Iterable[ConsentFacts]) -> tuple[ConsentFacts, ...
     )
 
 
-def _age_key(version: ResourceVersion) -> tuple[int, str]:
+def _age_key(version: ResourceVersion) -> tuple[int, float]:
     number = version.version_id or ""
-    return (int(number) if number.isdecimal() else -1, version.last_updated or "")
-
-
-def is_same_service(one: str, other: str) -> bool:
-    """Compare two `system|code`; a bare code is the same under any system."""
-    if "|" in one and "|" in other:
-        return one == other
-    return one.rpartition("|")[2] == other.rpartition("|")[2]
+    try:
+        changed = datetime.fromisoformat(version.last_updated or "").timestamp()
+    except (ValueError, OverflowError):
+        changed = float("-inf")
+    return int(number) if number.isdecimal() else -1, changed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,7 +276,8 @@ class Case:
         """The patient's own objections: those that bind a message to a proxy, and the others.
 
         One about a channel alone is about the patient's own phone and does not bind the proxy's;
-        one entered by the proxy, one about every channel and one for safety do.
+        one entered by the proxy, one about every channel and one for safety do, and any where the
+        number used is the patient's.
         """
         return self._patients_readings(self.reachable)
 
@@ -297,6 +295,7 @@ class Case:
                 continue
             binds = (
                 consent.safety
+                or self.reach.is_the_patients_own
                 or consent.performers & closure
                 or denies_every_channel(consent, kinds, self.queries(keys, (None,))[0])
             )
@@ -355,7 +354,9 @@ class Case:
     @property
     def is_shared(self) -> bool:
         """Whether somebody else is at the contact point."""
-        return bool(self.record.neighbours) and bool(self.reach.others_there)
+        return bool(self.record.neighbours) and bool(
+            self.reach.others_there or self.reach.perhaps_denied_there
+        )
 
     @property
     def has_evidence(self) -> bool:
@@ -464,7 +465,7 @@ class Case:
             as_of=self.as_of,
             day=self.day,
             proxy=proxy,
-            consents=self.consents,
+            consents=self.consents_with_linked,
         )
         judged = (
             grants.judge_candidate(

@@ -49,3 +49,10 @@ def service_code(written: str) -> str:
 def any_system(code: str) -> str:
     """Give the token of a code that was given without a system, and so stands for it in any."""
     return f"*|{code}"
+
+
+def is_same_service(one: str, other: str) -> bool:
+    """Compare two `system|code`; a bare code is the same under any system."""
+    if "|" in one and "|" in other:
+        return one == other
+    return one.rpartition("|")[2] == other.rpartition("|")[2]

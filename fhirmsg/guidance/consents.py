@@ -41,6 +41,7 @@ class Kind(IntEnum):
 
 
 _GRANT = frozenset({Kind.GRANT})
+_OTHER = frozenset({Kind.OTHER})
 _DENIAL_OF_PERSON = frozenset({Kind.DENIAL_OF_PERSON})
 _DENIALS = frozenset({Kind.DENIAL_OF_PERSON, Kind.DENIAL_OF_DISCLOSURE})
 
@@ -131,6 +132,9 @@ def kinds_of(consent: ConsentFacts, patient: frozenset[str]) -> frozenset[Kind]:
     if may_deny and _says_nothing_of_its_subject(consent, patient):
         return frozenset({Kind.UNCLEAR})
     return frozenset({Kind.OTHER})
+
+
+_NOT_YET_CERTAIN = frozenset({ConsentStatus.UNKNOWN, ConsentStatus.DRAFT, ConsentStatus.PROPOSED})
 
 
 class Says(Enum):
@@ -255,7 +259,10 @@ def _read_one_channel(
     answer = _answer_of_objection(consent, kinds, query)
     denies = answer in (Answer.DENY, Answer.CANNOT_EXCLUDE_DENIAL)
     status = consent.status
-    if status is ConsentStatus.UNKNOWN:
+    if consent.safety and denies and about_messages and status in _NOT_YET_CERTAIN:
+        # What may endanger the patient is not set aside by an emergency alone.
+        says = Says.SAFETY_BY_PROXY
+    elif status is ConsentStatus.UNKNOWN:
         says = Says.UNCLEAR
     elif status is ConsentStatus.INACTIVE:
         # Some systems store a refusal of text messages as an inactive permission.
@@ -294,6 +301,23 @@ class Denied(Enum):
     PENDING = auto()
 
 
+def _may_deny_somebody(consent: ConsentFacts, kinds: frozenset[Kind]) -> bool:
+    """Tell whether a denial names somebody in a way that is not understood, and nothing else.
+
+    What is plainly about something else than messages denies nobody any.
+    """
+    root = consent.root
+    return (
+        root is not None
+        and kinds == _OTHER
+        and direction_of(consent) is Direction.DENY
+        and consent.scope is not Scope.OTHER
+        and not consent.other_category
+        and any(actor.kind is ActorKind.OTHER or not actor.keys for actor in root.actors)
+        and not any(actor.kind is ActorKind.ORGANISATION for actor in root.actors)
+    )
+
+
 def read_denial_of_proxy(
     consent: ConsentFacts, kinds: frozenset[Kind], queries: Iterable[Query], lens: Lens = PLAIN
 ) -> Denied | None:
@@ -302,7 +326,7 @@ def read_denial_of_proxy(
     `queries` carry the proxy's closure as recipient, one for each reachable channel.
     """
     root = consent.root
-    denial = bool(kinds & _DENIALS)
+    denial = bool(kinds & _DENIALS) or _may_deny_somebody(consent, kinds)
     if not denial and (root is None or not (root.nested or root.actors)):
         return None
     worst = Answer.SILENT

@@ -151,14 +151,15 @@ def _finding(case: Case, card: Card, effect: Effect, breach: Breach) -> Finding:
     normally = next(each for each in (breach.effect, card.effect, effect) if each is not None)
     if not case.emergency:
         effect = normally
-    lift = lifted(case, card, breach) if effect > Effect.WARN and card.lifted_by else None
+    lifts = card.lifted_by if breach.liftable else ()
+    lift = lifted(case, card, breach) if effect > Effect.WARN and lifts else None
     return Finding(
         code=card.code,
         section=card.section,
         effect=Effect.WARN if lift else effect,
         normally=normally,
         sentence=breach.sentence,
-        lifted_by=card.lifted_by,
+        lifted_by=lifts,
         lifted=lift,
         evidence=breach.evidence,
         ask=breach.ask or card.ask,

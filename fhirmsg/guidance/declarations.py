@@ -5,7 +5,7 @@ Merit is never judged here: that is for the people who sign. Blank text is no te
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from fhirmsg.guidance.readable import as_read, says_something
@@ -23,6 +23,12 @@ def is_named(person: Person | None) -> bool:
     return person is not None and all(
         map(says_something, (person.identifier, person.name, person.role))
     )
+
+
+def is_named_by(identifier: str | None, keys: Iterable[str]) -> bool:
+    """Tell whether an identifier is one of a person's identity keys, with its system or without."""
+    given = as_read(identifier)
+    return any(given in (as_read(key), as_read(key.rpartition("|")[2])) for key in keys)
 
 
 def is_same_person(one: Person | None, other: Person | None) -> bool:

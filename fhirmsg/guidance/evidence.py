@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from fhirmsg.guidance.case import Case, is_same_service
+from fhirmsg.guidance.case import Case
+from fhirmsg.guidance.coding import is_same_service
 from fhirmsg.guidance.consents import Says
-from fhirmsg.guidance.declarations import CLOCK_TOLERANCE, is_named, is_same_person
-from fhirmsg.guidance.readable import as_read, same_role, says_something
+from fhirmsg.guidance.declarations import CLOCK_TOLERANCE, is_named, is_named_by, is_same_person
+from fhirmsg.guidance.readable import same_role, says_something
 from fhirmsg.guidance.request import (
     Asserted,
     IndividualCheck,
@@ -160,7 +161,7 @@ def _faults_of_check(case: Case, check: IndividualCheck) -> Iterator[str]:
         yield "it is not about the service of this message"
     if not is_named(check.by):
         yield "it does not name who asked, with identifier, name and role"
-    elif check.by is not None and _is_recipient(case, check.by.identifier):
+    elif check.by is not None and is_named_by(check.by.identifier, case.recipient.closure):
         yield "it is made by the proxy"
     if check.at is None:
         yield "it does not say when the individual was asked"
@@ -184,14 +185,6 @@ def is_of_another(case: Case, check: IndividualCheck) -> bool:
         check.service is not None
         and service is not None
         and not is_same_service(check.service, service)
-    )
-
-
-def _is_recipient(case: Case, identifier: str | None) -> bool:
-    return any(
-        as_read(key) == as_read(identifier)
-        or as_read(key.rpartition("|")[2]) == as_read(identifier)
-        for key in case.recipient.closure
     )
 
 

@@ -203,14 +203,15 @@ def review_due(milestones: Iterable[int], born: BirthInterval, day: date) -> dat
 def _flaws_of_capacity(consent: ConsentFacts, basis: Basis, setting: Setting) -> Iterator[Flaw]:
     """Look at what is recorded of the patient's capacity to decide for themselves."""
     day, assessed = setting.day, consent.capacity
-    if basis is Basis.BEST_INTERESTS:
-        if assessed is not None and assessed.able:
-            yield Flaw(
-                code="proxy.capacity",
-                sentence="The proxy acts on a best-interests decision, and the patient is "
-                "recorded as having capacity: ask the patient.",
-            )
-        elif assessed is not None and assessed.until is not None and assessed.until < day:
+    by_power = bool(consent.unlisted & _POWERS_OF_ATTORNEY)
+    if (basis is Basis.BEST_INTERESTS or by_power) and assessed is not None and assessed.able:
+        yield Flaw(
+            code="proxy.capacity",
+            sentence="The proxy acts in place of somebody without capacity, and the patient is "
+            "recorded as having it: ask the patient.",
+        )
+    elif basis is Basis.BEST_INTERESTS:
+        if assessed is not None and assessed.until is not None and assessed.until < day:
             yield Flaw(
                 code="proxy.capacity",
                 sentence="The assessment of capacity behind the best-interests decision counted "
@@ -224,7 +225,7 @@ def _flaws_of_capacity(consent: ConsentFacts, basis: Basis, setting: Setting) ->
                 effect=Effect.HOLD if setting.policy.require_capacity_record else None,
             )
     adult = setting.youngest is not None and setting.youngest >= ADULT
-    if consent.unlisted & _POWERS_OF_ATTORNEY and not adult:
+    if by_power and not adult:
         yield Flaw(
             code="proxy.capacity",
             sentence="The proxy acts on a power of attorney, which only an adult can give, and "

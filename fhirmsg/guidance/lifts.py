@@ -73,11 +73,8 @@ def _accessible_alternative(case: Case, card: Card, breach: Breach) -> str | Non
 
 
 def _acknowledgement(case: Case, card: Card, breach: Breach) -> str | None:
-    """Look whether the declarer of an emergency has seen this very finding.
-
-    Nobody can acknowledge for a proxy what could not be read of the patient's record.
-    """
-    if not case.emergency or (card.code == "read.incomplete" and case.to_proxy):
+    """Look whether the declarer of an emergency has seen this very finding."""
+    if not case.emergency:
         return None
     if any(
         each.code == card.code and was_seen(each, breach.evidence)

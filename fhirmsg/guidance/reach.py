@@ -12,6 +12,7 @@ from fhirmsg.guidance import contact
 from fhirmsg.guidance.consents import Denied, denial_by_name
 from fhirmsg.guidance.derived import derived
 from fhirmsg.guidance.record import (
+    ConsentFacts,
     ConsentStatus,
     ContactPoint,
     Neighbour,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 
 _NOTHING: frozenset[str] = frozenset()
+_MAY_BE_IN_FORCE = frozenset({ConsentStatus.ACTIVE, ConsentStatus.UNKNOWN})
 
 
 class Reach:
@@ -108,23 +110,47 @@ class Reach:
                 not neighbour.keys & self._case.recipient.closure
                 and self._denied(neighbour) is Denied.YES
             ):
-                found |= neighbour.values | neighbour.former
+                found |= neighbour.values
         return frozenset(found)
 
     @property
     def _restricted_digests(self) -> frozenset[str]:
-        case = self._case
         found: set[str] = set()
+        for consent in self._restrictions:
+            if not consent.performer_related or consent.confirmed_with_patient:
+                found |= consent.restricted_digests
+        return frozenset(found)
+
+    @property
+    def _restrictions(self) -> tuple[ConsentFacts, ...]:
+        """Consents that rule out contact points, and may be in force now."""
+        case = self._case
         own = (consent for consent, _ in case.own_kinds) if case.to_proxy else ()
+        found = []
         for consent in (*case.consents_with_linked, *own):
-            if consent.restricted_digests and consent.status in (
-                ConsentStatus.ACTIVE,
-                ConsentStatus.UNKNOWN,
-            ):
+            if consent.restricted_digests and consent.status in _MAY_BE_IN_FORCE:
                 period = consent.root.period if consent.root else None
                 if period is None or period.contains(case.as_of, denial=True) is not Match.NO:
-                    found |= consent.restricted_digests
-        return frozenset(found)
+                    found.append(consent)
+        return tuple(found)
+
+    @derived
+    def unconfirmed_restrictions(self) -> tuple[ConsentFacts, ...]:
+        """Restrictions of the very value used that a related person entered, not confirmed yet.
+
+        They hold a message and rule nothing out: they may protect the patient or cut them off.
+        """
+        point, digests = self.point, self._case.record.digests
+        if point is None or not digests:
+            return ()
+        digest = digests.get(point.value or "")
+        return tuple(
+            consent
+            for consent in self._restrictions
+            if digest in consent.restricted_digests
+            and consent.performer_related
+            and not consent.confirmed_with_patient
+        )
 
     def _denied(self, neighbour: Neighbour) -> Denied | None:
         """Tell whether a Consent that is about this person denies them this message."""
@@ -137,8 +163,18 @@ class Reach:
 
     @derived
     def perhaps_denied_there(self) -> tuple[Neighbour, ...]:
-        """Those at the contact point of whom a Consent may say that they are not to be told."""
-        return tuple(each for each in self.others_there if self._denied(each) is Denied.PERHAPS)
+        """Those at the contact point of whom a Consent may say that they are not to be told.
+
+        Somebody who is denied for certain is among them where the value was theirs before.
+        """
+        point = self.point
+        former = [
+            each
+            for each in self._case.record.neighbours
+            if point is not None and point.value in each.former and self._denied(each)
+        ]
+        there = [each for each in self.others_there if self._denied(each) is Denied.PERHAPS]
+        return tuple(dict.fromkeys((*there, *former)))
 
     def _same_human(self, neighbour: Neighbour) -> frozenset[str]:
         keys = neighbour.keys
@@ -180,17 +216,30 @@ class Reach:
         return tuple(each for each in self.others_there if not self._is_authorised(each))
 
     def _is_authorised(self, neighbour: Neighbour) -> bool:
+        """Tell whether this human, under any of their names, is an authorised proxy here."""
         case, human = self._case, self._same_human(neighbour)
-        if not neighbour.related_to & case.patient_keys:
-            return False
         queries = case.queries(human)
         if case.denials_of(queries, case.grants_that_deny(human, queries)):
             # Whoever would not be written to themselves is no authorised proxy here.
             return False
-        grant = case.grant_to(neighbour.keys, human)
-        return grant is not None and grant.effect(emergency=case.emergency) < Effect.HOLD
+        for name in case.record.neighbours:
+            if name.keys & human and name.in_use and name.related_to & case.patient_keys:
+                grant = case.grant_to(name.keys, human)
+                if grant is not None and grant.effect(emergency=case.emergency) < Effect.HOLD:
+                    return True
+        return False
 
     # --- how good it is --------------------------------------------------------------------------
+
+    @derived
+    def is_the_patients_own(self) -> bool:
+        """Whether the value that is used is one of the patient's, though it goes to a proxy."""
+        point = self.point
+        return (
+            point is not None
+            and self._case.to_proxy
+            and any(own.value == point.value for own in self._case.record.patient.contact_points)
+        )
 
     @property
     def is_on_record(self) -> bool:
@@ -205,7 +254,11 @@ class Reach:
         return (
             point is not None
             and self.brought is None
-            and any(contact.is_as_good(point, other) for other in self.usable)
+            and any(
+                contact.is_as_good(point, other)
+                for other in self.usable
+                if other.value not in self.excluded
+            )
         )
 
     def is_there(self, channel: Channel) -> bool:

@@ -132,7 +132,8 @@ class Neighbour:
     """Somebody else whose record holds contact points: a person related to the patient, or
     anybody found at the same number or address.
 
-    values: normalised values in use. former: values that were in use before. related_to: identity
+    values: normalised values in use. former: values that were in use before. in_use: the entry
+    itself is active, and its period is not over. related_to: identity
     keys of the patient whose relation it is, empty for a patient.
     """
 
@@ -140,6 +141,7 @@ class Neighbour:
     keys: frozenset[str]
     values: frozenset[str] = field(default=frozenset(), repr=False)
     former: frozenset[str] = field(default=frozenset(), repr=False)
+    in_use: bool = True
     related_to: frozenset[str] = frozenset()
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from fhirmsg.guidance.declarations import CLOCK_TOLERANCE, is_named
+from fhirmsg.guidance.declarations import CLOCK_TOLERANCE, is_named, is_named_by
 from fhirmsg.guidance.readable import says_something
 from fhirmsg.guidance.record import ConsentFacts
 from fhirmsg.guidance.request import Acknowledgement, Review
@@ -45,6 +45,8 @@ def _faults_of_review(case: Case, review: Review) -> Iterator[str]:
         yield "it does not say which finding it is about"
     if not is_named(review.reviewer):
         yield "it does not name a reviewer with identifier, name and role"
+    elif _is_recipient(case, review):
+        yield "the reviewer is the person who would receive the message"
     elif not case.policy.may_review(_role(review), review.code or ""):
         yield "the reviewer's role may not review this finding under the organisation's policy"
     if not says_something(review.note):
@@ -61,6 +63,11 @@ def _faults_of_review(case: Case, review: Review) -> Iterator[str]:
 
 def _role(review: Review) -> str | None:
     return review.reviewer.role if review.reviewer is not None else None
+
+
+def _is_recipient(case: Case, review: Review) -> bool:
+    given = review.reviewer.identifier if review.reviewer is not None else None
+    return case.to_proxy and is_named_by(given, case.recipient.closure)
 
 
 def cites(review: Review, versions: tuple[ResourceVersion, ...]) -> bool:

@@ -44,13 +44,14 @@ class Breach:
     """What a rule yields: a sentence for a clinician, the evidence, whom to ask.
 
     `effect` is that of this breach outside emergencies, where the organisation's policy makes it
-    another one than the card's.
+    another one than the card's. `liftable` is false where the lifts of the card are of no use.
     """
 
     sentence: str
     evidence: tuple[ResourceVersion, ...] = ()
     ask: tuple[Role, ...] = ()
     effect: Effect | None = None
+    liftable: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

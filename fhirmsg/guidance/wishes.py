@@ -66,9 +66,17 @@ class Wishes:
         return tuple(
             channel
             for channel in sorted(self.preferences.channels)
-            if case.reach.is_there(channel)
-            and case.policy.platforms_for(channel, case.day)
-            and not case.objects_to(channel)
+            if case.reach.is_there(channel) and self._is_open(channel)
+        )
+
+    def _is_open(self, channel: Channel) -> bool:
+        """Tell whether a platform is approved for a channel none of whose ways is objected to."""
+        case = self._case
+        return any(
+            not any(
+                case.objects_to(each) for each in case.policy.ways_of(platform, channel).channels
+            )
+            for platform in case.policy.platforms_for(channel, case.day)
         )
 
     @property

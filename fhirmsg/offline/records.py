@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fhirmsg.fhir.codes import RESOURCES
 from fhirmsg.fhir.elements import element, elements, instant_of, text_of, version_of
 from fhirmsg.fhir.searching import says_something_is_missing
 from fhirmsg.guidance.record import Gap
@@ -124,7 +125,7 @@ def _take(place: str, value: Any, found: RecordFiles) -> None:
     elif kind == "OperationOutcome":
         if says_something_is_missing(value):
             found.miss(f"{place} says that something is missing or was kept back.")
-    elif not kind or not text_of(value.get("id")):
+    elif kind not in RESOURCES or value.get("resourceType") != kind or not text_of(value.get("id")):
         found.miss(
             f"{place} could not be read as a FHIR resource with a type and an id, so what it says "
             "is missing."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -51,7 +52,9 @@ class Serving:
     def stop(self) -> None:
         """Stop answering and free the port; the store itself stays open."""
         self._stopping.set()
-        self._server.pull_trigger()
+        # The loop may have seen it already and closed what is pulled here.
+        with suppress(OSError):
+            self._server.pull_trigger()
         if self._thread.is_alive():
             self._thread.join()
 

@@ -24,7 +24,7 @@ from tests.reverse_proxy import Reply, reverse_proxy
 from tests.world import FHIR_JSON, put
 
 SERVICE = "http://snomed.info/sct|310098006"
-OTHERS = ["http://snomed.info/sct|310000008", "urn:example|x", "x", None]
+OTHERS = ["http://snomed.info/sct|310000008", "urn:example|x", "x"]
 
 
 def a_no(**changes: Any) -> Declined:
@@ -89,6 +89,11 @@ def test_a_service_named_without_a_system_is_that_service_in_any_system() -> Non
     assert answer(bare, "urn:example|sexual-health") is Denied.YES
     assert answer(bare, "urn:example|other") is None
     assert answer(a_no(), "urn:example|310098006") is None
+
+
+@pytest.mark.parametrize("service", [SERVICE, "sexual-health"])
+def test_a_message_that_names_no_service_may_be_about_that_one(service: str) -> None:
+    assert answer(a_no(service=service), None) is Denied.PERHAPS
 
 
 def test_the_next_sender_meets_it() -> None:

@@ -355,13 +355,13 @@ def test_a_safety_restriction_binds_the_proxy_on_that_channel() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "expected"),
-    [(ConsentStatus.UNKNOWN, Says.UNCLEAR), (ConsentStatus.PROPOSED, Says.PENDING)],
+    "status", [ConsentStatus.UNKNOWN, ConsentStatus.PROPOSED, ConsentStatus.DRAFT]
 )
 def test_a_safety_restriction_not_in_force_yet_holds_the_proxys_message_too(
-    status: ConsentStatus, expected: Says
+    status: ConsentStatus,
 ) -> None:
-    assert says_to_proxy(an_objection(SMS, safety=True, status=status)) == [expected]
+    restriction = an_objection(SMS, safety=True, status=status)
+    assert says_to_proxy(restriction) == says(restriction) == [Says.SAFETY_BY_PROXY]
 
 
 def test_the_proxys_own_objection_counts_wherever_it_stands() -> None:

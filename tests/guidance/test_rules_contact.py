@@ -213,11 +213,11 @@ def test_a_number_of_a_person_who_is_denied_is_never_used() -> None:
     assert finding_of(case, "contact.excluded").lifted_by == ()
 
 
-def test_a_former_number_of_a_person_who_is_denied_is_not_used_either() -> None:
+def test_a_former_number_of_a_person_who_is_denied_is_held() -> None:
     former = a_neighbour(former=frozenset({HERS}))
-    assert codes_of(a_case(neighbours=(former,), consents=(a_denial(*LODGER),))) == {
-        "contact.excluded"
-    }
+    case = a_case(neighbours=(former,), consents=(a_denial(*LODGER),))
+    assert codes_of(case) == {"contact.shared"}
+    assert verdict_of(reviewed(case, "contact.shared")) == "send"
 
 
 def test_the_next_number_is_used_in_place_of_one_that_is_excluded() -> None:

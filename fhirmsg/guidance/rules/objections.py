@@ -52,8 +52,7 @@ def no_channel_endangers_the_patient(case: Case) -> Iterator[Breach]:
 @rule(
     code="objection.safety-by-proxy",
     section="Objections relating to serious harm",
-    states="A safety restriction entered by a relative was confirmed with the patient.",
-    where="is_objected_to",
+    states="A safety restriction that somebody else entered or proposed was confirmed.",
     effect=Effect.HOLD,
     in_emergency=Effect.HOLD,
     lifted_by=(Lift.REVIEW, Lift.ACKNOWLEDGEMENT),
@@ -63,9 +62,15 @@ def safety_restriction_is_the_patients_own(case: Case) -> Iterator[Breach]:
     for reading in case.readings_that(Says.SAFETY_BY_PROXY):
         yield _by(
             reading,
-            f"A related person entered a safety restriction that covers {reading.channel}, and "
-            "nobody has confirmed it with the patient. It may protect the patient or cut them "
-            "off.",
+            f"There is a safety restriction that covers {reading.channel}, and nobody has "
+            "confirmed it with the patient. It may protect the patient, or cut them off.",
+        )
+    for consent in case.reach.unconfirmed_restrictions:
+        yield Breach(
+            sentence="There is a safety restriction of this contact point that a related person "
+            "entered and nobody has confirmed with the patient. It may protect the patient, or "
+            "cut them off.",
+            evidence=(consent.version,),
         )
 
 
@@ -176,7 +181,7 @@ def objections_to_others_are_shown(case: Case) -> Iterator[Breach]:
     ask=(Role.CALDICOTT_GUARDIAN,),
 )
 def objections_by_others_are_shown(case: Case) -> Iterator[Breach]:
-    for reading in case.readings_that(Says.ACTIVE, Says.SAFETY):
+    for reading in case.readings_that(Says.ACTIVE, Says.SAFETY, Says.PENDING):
         if reading.consent.performer_related:
             yield _by(
                 reading,

@@ -30,7 +30,7 @@ def everything_is_about_the_same_patient(case: Case) -> Iterator[Breach]:
             evidence=(patient.version,),
         )
     for about in case.record.about:
-        if not about.subject_keys & patient.keys:
+        if not about.subject_keys & case.patient_keys:
             yield Breach(
                 sentence="Something the message is said to be about belongs to another patient.",
                 evidence=(about.version,),
@@ -139,9 +139,12 @@ def patient_has_not_left(case: Case) -> Iterator[Breach]:
     ask=(Role.SYSTEM,),
 )
 def record_was_read_whole(case: Case) -> Iterator[Breach]:
+    # Nobody can acknowledge for a proxy what was not read of the patient's record.
     for gap in case.record.gaps:
         yield Breach(
-            sentence=gap.sentence, evidence=() if gap.evidence is None else (gap.evidence,)
+            sentence=gap.sentence,
+            evidence=() if gap.evidence is None else (gap.evidence,),
+            liftable=not case.to_proxy,
         )
     for consent in _consents_that_bear(case):
         if is_altered(consent):
@@ -149,6 +152,7 @@ def record_was_read_whole(case: Case) -> Iterator[Breach]:
                 sentence="A Consent carries a modifier that is not understood, so it may mean "
                 "something else than it seems to.",
                 evidence=(consent.version,),
+                liftable=not case.to_proxy,
             )
 
 

@@ -165,6 +165,10 @@ def contact_point_worked_last_time(case: Case) -> Iterator[Breach]:
         and earlier.channel == case.request.channel
         and earlier.recipient in case.recipient.keys
     ]
+    addresses = [each for each in case.reach.points if Channel.EMAIL in each.channels]
+    if case.request.channel is Channel.EMAIL and len(addresses) > 1:
+        # The end of an address is not its own: nobody can tell which one failed.
+        return
     last = max(there, key=lambda earlier: (earlier.at, earlier.message_id), default=None)
     if last is not None and last.unreachable:
         yield Breach(
@@ -304,18 +308,18 @@ def contact_point_is_not_excluded(case: Case) -> Iterator[Breach]:
     ask=(Role.CALDICOTT_GUARDIAN, Role.IG_TEAM),
 )
 def confidential_content_arrives_alone(case: Case) -> Iterator[Breach]:
-    there = case.reach.unauthorised_there
+    there, perhaps = case.reach.unauthorised_there, case.reach.perhaps_denied_there
     if there and case.content.may_be_confidential:
         yield Breach(
             sentence="Somebody who is no authorised proxy is recorded at the same contact point, "
             "and the content is confidential or may be.",
             evidence=tuple(each.version for each in there),
         )
-    elif there and case.reach.perhaps_denied_there:
+    elif perhaps:
         yield Breach(
-            sentence="Somebody is recorded at the same contact point who may be denied this "
-            "message: a Consent that names them cannot be worked out.",
-            evidence=tuple(each.version for each in case.reach.perhaps_denied_there),
+            sentence="Somebody is recorded at the same contact point, or was, who may be denied "
+            "this message.",
+            evidence=tuple(each.version for each in perhaps),
         )
 
 

@@ -27,7 +27,7 @@ _ASK = (Role.CALDICOTT_GUARDIAN, Role.IG_TEAM)
 )
 def related_person_belongs_to_the_patient(case: Case) -> Iterator[Breach]:
     related = case.recipient.related
-    if related is not None and not related.patient_keys & case.record.patient.keys:
+    if related is not None and not related.patient_keys & case.patient_keys:
         yield Breach(
             sentence="The related person is not recorded as related to this patient.",
             evidence=(related.version,),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.evidence import is_of_another
 from fhirmsg.guidance.rule import Breach, Effect, Lift, rule
-from fhirmsg.guidance.terms import Declared, Role
+from fhirmsg.guidance.terms import Declared, ResourceVersion, Role
 
 SECTION = "Services individuals may feel sensitive about"
 
@@ -25,7 +25,7 @@ SECTION = "Services individuals may feel sensitive about"
 def individual_was_asked(case: Case) -> Iterator[Breach]:
     if not case.to_proxy or case.service_is_plain:
         return
-    unknown = case.request.service.sensitive is Declared.UNKNOWN
+    unknown = not case.service_is_known_sensitive
     yield Breach(
         sentence=(
             "Nobody has said whether this service is one the patient may feel sensitive about, "
@@ -34,9 +34,7 @@ def individual_was_asked(case: Case) -> Iterator[Breach]:
         )
         + "and the message would tell a proxy of it, however plain its words. Ask the patient "
         "first.",
-        evidence=tuple(
-            dict.fromkeys(about.version for about in case.record.about if about.sensitive_labels)
-        ),
+        evidence=_labelled(case),
     )
 
 
@@ -74,8 +72,16 @@ def sensitive_message_arrives_alone(case: Case) -> Iterator[Breach]:
     yield Breach(
         sentence="The service is one the patient may feel sensitive about, and somebody else is "
         "recorded at the same contact point.",
-        evidence=tuple(each.version for each in case.reach.others_there),
+        evidence=(*_labelled(case), *(each.version for each in case.reach.others_there)),
     )
+
+
+def _labelled(case: Case) -> tuple[ResourceVersion, ...]:
+    """Give what carries a label of sensitivity, so that a review is bound to it."""
+    patient = case.record.patient
+    own = (patient.version,) if patient.sensitive_labels else ()
+    labelled = (about.version for about in case.record.about if about.sensitive_labels)
+    return tuple(dict.fromkeys((*own, *labelled)))
 
 
 RULES = (individual_was_asked, individual_did_not_decline, sensitive_message_arrives_alone)
