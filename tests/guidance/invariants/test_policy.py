@@ -99,7 +99,9 @@ def test_whatever_is_not_sent_has_a_finding_that_says_whom_to_ask(case: Case) ->
     assert bool(stopping) == (decision.verdict != "send")
     assert all(each.ask and each.sentence for each in stopping)
     cards = {each.card.code: each.card for each in RULES}
-    assert all(each.as_json()["lifted_by"] == [*cards[each.code].lifted_by] for each in stopping)
+    for each in stopping:
+        # A way round that would not help is not offered: then there is none.
+        assert each.as_json()["lifted_by"] in ([*cards[each.code].lifted_by], [])
     assert all(each.lifted is None for each in stopping)
 
 
