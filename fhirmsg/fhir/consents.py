@@ -200,14 +200,14 @@ def _people(consent: Element, root: Provision | None, context: Context) -> dict[
         "grantees": frozenset[str]().union(*others),
         "performers": frozenset[str]().union(*(actor.keys for actor in performers)),
         # Somebody else than the patient, whether they are named as a related person or by number.
-        "performer_related": any(
-            text_of(reference.get("type")) == "RelatedPerson"
-            or "RelatedPerson/" in text_of(reference.get("reference"))
-            for reference in elements(consent.get("performer"))
-        )
-        or any(
-            actor.kind is ActorKind.PERSON and actor.keys and not actor.keys & context.patient
-            for actor in performers
+        "performer_related": not any(actor.keys & context.patient for actor in performers)
+        and (
+            any(
+                text_of(reference.get("type")) == "RelatedPerson"
+                or "RelatedPerson/" in text_of(reference.get("reference"))
+                for reference in elements(consent.get("performer"))
+            )
+            or any(actor.kind is ActorKind.PERSON and actor.keys for actor in performers)
         ),
         "refusal_purposes": bool(purposes & codes.REFUSAL_PURPOSES),
     }

@@ -19,6 +19,7 @@ from fhirmsg.guidance.consents import (
     belongs_elsewhere,
     denies_every_channel,
     kinds_of,
+    merely_permits_another,
     read_denial_of_proxy,
     read_objection,
 )
@@ -265,7 +266,11 @@ class Case:
         if not self.recipient.own_consents:
             return ()
         own = self.recipient.closure
-        consents = newest_versions(self.recipient.own_consents)
+        # What the proxies enter on their own record they say for themselves.
+        consents = (
+            replace(each, performer_related=False) if each.performers & own else each
+            for each in newest_versions(self.recipient.own_consents)
+        )
         return tuple((consent, kinds_of(consent, own)) for consent in consents)
 
     def _readings_of_own_record(self) -> tuple[Reading, ...]:
@@ -310,10 +315,22 @@ class Case:
     def objects_to(self, channel: Channel) -> bool:
         """Tell whether an objection, or what may be one, covers a channel for the recipient."""
         keys = self.recipient.closure if self.to_proxy else self.patient_keys
-        found = self._readings_of(self.bearing_on_recipient, self.queries(keys, (channel,)))
+        queries = self.queries(keys, (channel,))
+        found = self._readings_of(self.bearing_on_recipient, queries)
         if self.to_proxy:
             found = (*found, *self._patients_readings((channel,))[0])
-        return any(reading.says is not Says.OTHER_ORGANISATION for reading in found)
+        return any(
+            reading.says is not Says.OTHER_ORGANISATION
+            # Permitting one channel says nothing against a preferred other one.
+            and not merely_permits_another(reading.consent, self._kinds_of(reading), queries[0])
+            for reading in found
+        )
+
+    def _kinds_of(self, reading: Reading) -> frozenset[Kind]:
+        """Give what the Consent of a reading is, on whichever record it stands."""
+        key = reading.consent.key
+        own = {consent.key: kinds for consent, kinds in self.own_kinds} if self.to_proxy else {}
+        return own.get(key) or self.kinds.get(key, frozenset())
 
     def _counting(
         self, consent: ConsentFacts, kinds: frozenset[Kind], queries: tuple[Query, ...]
@@ -390,6 +407,8 @@ class Case:
                 if consent.key in denying
                 else read_denial_of_proxy(consent, kinds, queries)
             )
+            if denied is None and Kind.GRANT in kinds:
+                denied = grants.exception_of(consent, queries)
             if denied is not None:
                 found.append(Denial(consent=consent, denied=denied))
         return tuple(found)
@@ -465,7 +484,7 @@ class Case:
             as_of=self.as_of,
             day=self.day,
             proxy=proxy,
-            consents=self.consents_with_linked,
+            at_odds=tuple(each for each in self.consents_with_linked if not each.status.is_active),
         )
         judged = (
             grants.judge_candidate(

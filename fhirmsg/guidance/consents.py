@@ -66,7 +66,8 @@ def _names_other_person(consent: ConsentFacts, patient: frozenset[str]) -> bool:
 
 
 def _is_about_messages(consent: ConsentFacts) -> bool:
-    if consent.message_marker:
+    # A reason of safety is given for an objection; a restricted contact detail has a rule apart.
+    if consent.message_marker or (consent.safety and not consent.restricted_digests):
         return True
     root = consent.root
     if root is None or not (root.classes or root.codes or root.nested):
@@ -218,6 +219,17 @@ def _permits_only_another_channel(consent: ConsentFacts, query: Query) -> bool:
     return in_force is not Match.NO and not any(
         term.match(query) is Match.YES or query.channel in term.covers_results
         for term in root.codes
+    )
+
+
+def merely_permits_another(consent: ConsentFacts, kinds: frozenset[Kind], query: Query) -> bool:
+    """Tell whether all that speaks against a channel is that only another one is permitted."""
+    return (
+        consent.status.is_active
+        and Kind.OBJECTION in kinds
+        and _answer_of_objection(consent, kinds, query)
+        not in (Answer.DENY, Answer.CANNOT_EXCLUDE_DENIAL)
+        and _permits_only_another_channel(consent, query)
     )
 
 
@@ -393,26 +405,12 @@ def would_deny(
     )
 
 
-def permits_later(
-    consent: ConsentFacts, kinds: frozenset[Kind], objection: Reading, queries: Iterable[Query]
-) -> bool:
-    """Tell whether a Consent permits what an objection denies, and was signed after it.
-
-    Where a date is missing it may be later, and is shown.
-    """
-    if (
-        Kind.OBJECTION not in kinds
-        or consent.status is not ConsentStatus.ACTIVE
-        or consent is objection.consent
-    ):
-        return False
-    signed, objected = consent.signed, objection.consent.signed
-    if signed is not None and objected is not None and signed <= objected:
-        return False
-    return any(
-        query.channel is objection.channel
+def permits(consent: ConsentFacts, kinds: frozenset[Kind], query: Query) -> bool:
+    """Tell whether a Consent about messages permits them on the channel asked about."""
+    return (
+        Kind.OBJECTION in kinds
+        and consent.status.is_active
         and _answer_of_objection(consent, kinds, query) is Answer.PERMIT
-        for query in queries
     )
 
 

@@ -27,8 +27,8 @@ def is_named(person: Person | None) -> bool:
 
 def is_named_by(identifier: str | None, keys: Iterable[str]) -> bool:
     """Tell whether an identifier is one of a person's identity keys, with its system or without."""
-    given = as_read(identifier)
-    return any(given in (as_read(key), as_read(key.rpartition("|")[2])) for key in keys)
+    given = _who(identifier)
+    return any(_is_one(given, _who(key)) for key in keys)
 
 
 def is_same_person(one: Person | None, other: Person | None) -> bool:
@@ -37,8 +37,23 @@ def is_same_person(one: Person | None, other: Person | None) -> bool:
         one is not None
         and other is not None
         and says_something(one.identifier)
-        and as_read(one.identifier) == as_read(other.identifier)
+        and _is_one(_who(one.identifier), _who(other.identifier))
     )
+
+
+def _who(identifier: str | None) -> str:
+    """Give an identifier without what two spellings of one reference may differ in."""
+    text = as_read(identifier)
+    if "|" in text:
+        return text
+    text = text.partition("/_history/")[0]
+    return "/".join(text.rsplit("/", 2)[-2:]) if "://" in text else text
+
+
+def _is_one(one: str, other: str) -> bool:
+    """Tell whether two identifiers are one; a system need not be written by both."""
+    systems = ("|" in one) + ("|" in other)
+    return one == other or (systems == 1 and one.rpartition("|")[2] == other.rpartition("|")[2])
 
 
 def emergency_faults(request: SendRequest, as_of: datetime) -> tuple[str, ...]:

@@ -93,8 +93,8 @@ class Setting:
 
     oldest, youngest: the patient's greatest and least possible age in whole years, None when
     nobody can tell. organisations: ODS codes that are ours. day: the local day. proxy: every
-    identity key of the person who would receive. consents: all on the patient's record,
-    candidates or not.
+    identity key of the person who would receive. at_odds: Consents on the patient's record that
+    are not active, and may contradict a grant.
     """
 
     policy: LocalPolicy
@@ -105,7 +105,7 @@ class Setting:
     as_of: datetime
     day: date
     proxy: frozenset[str]
-    consents: tuple[ConsentFacts, ...] = ()
+    at_odds: tuple[ConsentFacts, ...] = ()
 
 
 def is_under_limit(oldest: int | None) -> bool:
@@ -124,8 +124,8 @@ def flaws_of(
     return (
         *_flaws_of_clarity(consent),
         *_flaws_of_basis(consent, basis, setting),
-        *_flaws_of_capacity(consent, basis, setting),
-        *_flaws_of_competence(consent, basis, setting),
+        *_flaws_of_capacity(consent, setting),
+        *_flaws_of_competence(consent, setting),
         *_flaws_of_scope(consent, queries, answer, setting.policy),
         *_flaws_of_origin(consent, setting),
         *_flaws_of_end(consent, setting.as_of),
@@ -200,24 +200,28 @@ def review_due(milestones: Iterable[int], born: BirthInterval, day: date) -> dat
     return min(birthday(latest, max(passed)), day)
 
 
-def _flaws_of_capacity(consent: ConsentFacts, basis: Basis, setting: Setting) -> Iterator[Flaw]:
+def _flaws_of_capacity(consent: ConsentFacts, setting: Setting) -> Iterator[Flaw]:
     """Look at what is recorded of the patient's capacity to decide for themselves."""
     day, assessed = setting.day, consent.capacity
     by_power = bool(consent.unlisted & _POWERS_OF_ATTORNEY)
-    if (basis is Basis.BEST_INTERESTS or by_power) and assessed is not None and assessed.able:
+    in_best_interests = Basis.BEST_INTERESTS in consent.bases
+    if (in_best_interests or by_power) and assessed is not None and assessed.able is not False:
         yield Flaw(
             code="proxy.capacity",
             sentence="The proxy acts in place of somebody without capacity, and the patient is "
-            "recorded as having it: ask the patient.",
+            "recorded as having it: ask the patient."
+            if assessed.able
+            else "The proxy acts in place of somebody without capacity, and what is recorded of "
+            "the patient's capacity is not understood.",
         )
-    elif basis is Basis.BEST_INTERESTS:
+    elif in_best_interests:
         if assessed is not None and assessed.until is not None and assessed.until < day:
             yield Flaw(
                 code="proxy.capacity",
                 sentence="The assessment of capacity behind the best-interests decision counted "
                 "until a day that has passed. Have it made anew.",
             )
-        elif assessed is None or assessed.on is None or assessed.able is None:
+        elif assessed is None or assessed.on is None or assessed.on > day:
             yield Flaw(
                 code="proxy.capacity-unrecorded",
                 sentence="The proxy acts on a best-interests decision, and no dated assessment "
@@ -233,23 +237,27 @@ def _flaws_of_capacity(consent: ConsentFacts, basis: Basis, setting: Setting) ->
         )
 
 
-def _flaws_of_competence(consent: ConsentFacts, basis: Basis, setting: Setting) -> Iterator[Flaw]:
+def _flaws_of_competence(consent: ConsentFacts, setting: Setting) -> Iterator[Flaw]:
     """Look at whether a child under 16 is recorded as able to decide ("Gillick competent")."""
+    day = setting.day
     recorded = [each for each in (consent.competence, setting.patient.competence) if each]
-    competent = any(each.able for each in recorded)
-    if basis is Basis.EXPLICIT_CONSENT:
+    if Basis.EXPLICIT_CONSENT in consent.bases:
         child = setting.youngest is None or setting.youngest < PARENTAL_LIMIT
-        if child and (not competent or any(not each.able for each in recorded)):
+        if child and not (recorded and all(each.able and each.counts_on(day) for each in recorded)):
             yield Flaw(
                 code="proxy.competence",
                 sentence="The consent is the patient's own, the patient may be under 16, and it "
                 "is not plainly recorded that they were competent to give it.",
             )
-    if Basis.PARENTAL_RESPONSIBILITY in consent.bases and competent:
+    if Basis.PARENTAL_RESPONSIBILITY in consent.bases and any(
+        # Whatever does not plainly say otherwise may say that they can decide.
+        each.able is not False
+        for each in recorded
+    ):
         yield Flaw(
             code="proxy.competence",
-            sentence="The child is recorded as competent to decide, so parental responsibility "
-            "does not stand alone: the child's own consent is needed.",
+            sentence="The child is, or may be, recorded as competent to decide, so parental "
+            "responsibility does not stand alone: the child's own consent is needed.",
         )
 
 
@@ -267,7 +275,7 @@ def _flaws_of_origin(consent: ConsentFacts, setting: Setting) -> Iterator[Flaw]:
             sentence="The grant is marked as in force, and its latest status reason says that "
             f"the role ended ({consent.ended.value}).",
         )
-    for other in setting.consents:
+    for other in setting.at_odds:
         if other is not consent and (reason := _conflict(consent, other, setting.proxy)):
             yield Flaw(code="proxy.conflict", sentence=reason, others=(other.version,))
 

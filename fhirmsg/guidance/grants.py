@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from fhirmsg.guidance.consents import Kind
+from fhirmsg.guidance.consents import Denied, Kind
 from fhirmsg.guidance.flaws import Flaw, Setting, flaws_of, is_under_limit
 from fhirmsg.guidance.provisions import (
     ROOT_CONTENT_APART,
     Answer,
     Direction,
+    Lens,
     Provision,
     Query,
     evaluate,
@@ -25,6 +26,8 @@ from fhirmsg.guidance.provisions import (
 from fhirmsg.guidance.record import Basis, ConsentFacts, ConsentStatus
 from fhirmsg.guidance.rule import Effect
 from fhirmsg.guidance.terms import Match
+
+_ROOT_IN_FORCE = Lens(content=True, actors=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +67,47 @@ def answer_of_candidate(consent: ConsentFacts, queries: Iterable[Query]) -> Answ
     for query in queries:
         worst = max(worst, _answer_as_permit(consent, query))
     return worst
+
+
+def exception_of(consent: ConsentFacts, queries: tuple[Query, ...]) -> Denied | None:
+    """Tell whether a Consent that cannot carry a grant denies this proxy by an exception in it.
+
+    What is not understood of a grant takes its permission away and never its exceptions.
+    `queries` carry the proxy's closure as recipient.
+    """
+    root = consent.root or Provision()
+    status = consent.status
+    if (
+        status not in (ConsentStatus.ACTIVE, ConsentStatus.UNKNOWN)
+        or consent.flag_record
+        or not consent.grantees & queries[0].recipient
+    ):
+        return None
+    in_force = (
+        Match.YES if root.period is None else root.period.contains(queries[0].now, denial=True)
+    )
+    if in_force is Match.NO:
+        return None
+    if status is ConsentStatus.UNKNOWN or is_too_large(root):
+        return Denied.PERHAPS
+    if not root.nested:
+        return None
+    plain = replace(
+        root,
+        type=Direction.PERMIT,
+        period=None,
+        altered=False,
+        labels=frozenset(),
+        data=False,
+        actors=(),
+    )
+    worst = max(evaluate(plain, query, lens=ROOT_CONTENT_APART) for query in queries)
+    understood = not consent.altered and all(
+        match_node(root, query, denial=False, lens=_ROOT_IN_FORCE) is Match.YES for query in queries
+    )
+    if worst is Answer.DENY:
+        return Denied.YES if understood else Denied.PERHAPS
+    return Denied.PERHAPS if worst is Answer.CANNOT_EXCLUDE_DENIAL and not understood else None
 
 
 def _answer_as_permit(consent: ConsentFacts, query: Query) -> Answer:

@@ -105,11 +105,13 @@ class Ways:
 
     content: channels on which its words can arrive. notices: channels on which people are told
     that something waits. secure: everywhere the reader has to log in, on an approved platform.
+    others: the platforms it may be handed on to, each with the channel it would use there.
     """
 
     content: frozenset[Channel]
     notices: frozenset[Channel]
     secure: bool
+    others: tuple[tuple[Platform, Channel], ...] = ()
 
     @property
     def channels(self) -> frozenset[Channel]:
@@ -172,12 +174,12 @@ class LocalPolicy:
         fallback to a platform that is not named, or not on the register, is not secure.
         """
         content, notices, secure = {channel}, set[Channel](), True
-        waiting, seen = [(platform, channel)], set[tuple[str, Channel]]()
+        waiting, seen = [(platform, channel)], dict[tuple[str, Channel], Platform]()
         while waiting:
             at, on = waiting.pop()
             if (at.name, on) in seen:
                 continue
-            seen.add((at.name, on))
+            seen[at.name, on] = at
             secure = secure and at.is_secure
             content |= at.reaches(on) - at.notifies_by if at.channels else frozenset(Channel)
             notices |= at.notifies_by
@@ -188,7 +190,13 @@ class LocalPolicy:
                     secure = False
                 else:
                     waiting.append((following, fallback.channel))
-        return Ways(content=frozenset(content), notices=frozenset(notices), secure=secure)
+        del seen[platform.name, channel]
+        return Ways(
+            content=frozenset(content),
+            notices=frozenset(notices),
+            secure=secure,
+            others=tuple((seen[key], key[1]) for key in sorted(seen)),
+        )
 
     def may_review(self, role: str | None, code: str) -> bool:
         """Tell whether a role may review a finding."""

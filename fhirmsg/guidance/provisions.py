@@ -176,7 +176,8 @@ def match_node(node: Provision, query: Query, *, denial: bool, lens: Lens = PLAI
         # Nobody here can say what a label, a data reference or an alteration narrows it to.
         result = min(result, Match.UNKNOWN)
     if result and node.actors and not lens.actors:
-        result = min(result, max(actor.match(query) for actor in node.actors))
+        actors = _denied_by_name(node.actors) if denial else node.actors
+        result = min(result, max(actor.match(query) for actor in actors))
     if result and not lens.content:
         if node.purposes:
             result = min(result, match_purposes(node.purposes, query, denial=denial))
@@ -185,6 +186,16 @@ def match_node(node: Provision, query: Query, *, denial: bool, lens: Lens = PLAI
         if node.codes:
             result = min(result, max(term.match(query) for term in node.codes))
     return result
+
+
+def _denied_by_name(actors: tuple[Actor, ...]) -> tuple[Actor, ...]:
+    """Leave the organisations out of a denial that names people.
+
+    They stand there as custodians: a denial of one person is none of everybody else.
+    """
+    if len(actors) == 1 or not any(actor.kind is ActorKind.PERSON for actor in actors):
+        return actors
+    return tuple(actor for actor in actors if actor.kind is not ActorKind.ORGANISATION)
 
 
 _NOTHING_BELOW: frozenset[Answer] = frozenset()

@@ -82,6 +82,10 @@ class Assessment:
     on: date | None = None
     until: date | None = None
 
+    def counts_on(self, day: date) -> bool:
+        """Tell whether it was made by that day, and its end has not passed."""
+        return (self.on is None or self.on <= day) and (self.until is None or day <= self.until)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatientFacts:
@@ -156,6 +160,11 @@ class ConsentStatus(Enum):
     ENTERED_IN_ERROR = "entered-in-error"
     UNKNOWN = "?"
 
+    @property
+    def is_active(self) -> bool:
+        """Whether it is in force, as far as the status says."""
+        return self is ConsentStatus.ACTIVE
+
 
 class Scope(Enum):
     """FHIR R4 Consent.scope: privacy (or none), a purpose of its own, or not understood."""
@@ -223,7 +232,8 @@ class ConsentFacts:
     grantees: identity keys of every person the grant is given to, the patient left out.
     bases: recognised grounds, wherever they were found; unlisted: codes of those that are real
       but not among the guidance's three.
-    performers: identity keys of `Consent.performer`; performer_related: one is a RelatedPerson.
+    performers: identity keys of `Consent.performer`; performer_related: one is a
+      RelatedPerson or somebody else than the patient, and none is the patient.
     refusal_purposes: purposes such as RADISSENT that say the opposite of a grant.
     reviewed: the latest date on which somebody confirmed it.
     unverified: the latest verification says that it was not verified.

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import date
 from typing import TYPE_CHECKING
 
 from fhirmsg.guidance.declarations import CLOCK_TOLERANCE, is_named, is_named_by
+from fhirmsg.guidance.flaws import review_due
 from fhirmsg.guidance.readable import says_something
 from fhirmsg.guidance.record import ConsentFacts
 from fhirmsg.guidance.request import Acknowledgement, Review
@@ -102,11 +104,20 @@ def _standing_reviewer(case: Case, code: str, consent: ConsentFacts) -> str | No
             and review.at is not None
             and review.at <= case.day
             and (review.until is None or case.day <= review.until)
+            and not _is_before_a_milestone(case, code, review.at)
             and says_something(review.by)
             and case.policy.may_review(review.role, code)
         ):
             return review.by
     return None
+
+
+def _is_before_a_milestone(case: Case, code: str, at: date) -> bool:
+    """Tell whether a child has passed an age for review since a review of parental access."""
+    if code != "proxy.age-review":
+        return False
+    due = review_due(case.policy.parental_review_ages, case.record.patient.born, case.day)
+    return due is not None and at < due
 
 
 def was_seen(given: Acknowledgement, evidence: tuple[ResourceVersion, ...]) -> bool:

@@ -130,7 +130,6 @@ def test_it_names_the_message() -> None:
         (replace(CITED, version_id=None),),
         (replace(CITED, reference="Consent/other"),),
         (CITED, replace(CITED, reference="Consent/other")),
-        (CITED, CITED),
     ],
 )
 def test_it_cites_the_objections_in_force_exactly(cited: tuple[CitedVersion, ...]) -> None:

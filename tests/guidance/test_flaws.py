@@ -67,7 +67,7 @@ def test_capacity_to_the_contrary_or_out_of_date_holds(assessed: Assessment) -> 
 
 
 @pytest.mark.parametrize(
-    "assessed", [None, Assessment(able=False), Assessment(able=None, on=YESTERDAY)]
+    "assessed", [None, Assessment(able=False), Assessment(able=False, on=date(2030, 1, 1))]
 )
 def test_capacity_that_nobody_recorded_is_told_or_held_as_the_policy_says(
     assessed: Assessment | None,

@@ -12,13 +12,13 @@ from fhirmsg.guidance.consents import (
     Reading,
     Says,
     belongs_elsewhere,
-    permits_later,
+    permits,
     would_deny,
 )
 from fhirmsg.guidance.evidence import evidence_faults, override_faults
 from fhirmsg.guidance.record import ConsentFacts
 from fhirmsg.guidance.rule import Breach, Effect, Lift, rule
-from fhirmsg.guidance.terms import Match, Period, Role
+from fhirmsg.guidance.terms import Channel, Match, Period, Role
 
 SECTION = "Objections to receiving messages"
 # An objection that has ended is spoken of for this long, so that staff can ask again.
@@ -200,14 +200,36 @@ def objections_by_others_are_shown(case: Case) -> Iterator[Breach]:
     ask=_ASK,
 )
 def later_permissions_are_shown(case: Case) -> Iterator[Breach]:
+    latest: dict[Channel | None, ConsentFacts | None] = {}
     for reading in case.readings_that(Says.ACTIVE):
-        for consent, kinds in case.bearing_on_recipient:
-            if permits_later(consent, kinds, reading, case.queries_to_recipient):
-                yield Breach(
-                    sentence="A permission for these messages was recorded after the objection. "
-                    "The objection still counts; ask the patient which one is meant.",
-                    evidence=(reading.consent.version, consent.version),
-                )
+        if reading.channel not in latest:
+            latest[reading.channel] = _latest_permission(case, reading.channel)
+        permission = latest[reading.channel]
+        if permission is None or permission is reading.consent:
+            continue
+        signed, objected = permission.signed, reading.consent.signed
+        # Where a date is missing it may be later.
+        if signed is None or objected is None or signed > objected:
+            yield Breach(
+                sentence="A permission for these messages was recorded after the objection. "
+                "The objection still counts; ask the patient which one is meant.",
+                evidence=(reading.consent.version, permission.version),
+            )
+
+
+def _latest_permission(case: Case, channel: Channel | None) -> ConsentFacts | None:
+    """Give the permission signed last, one without a date before all others."""
+    queries = [query for query in case.queries_to_recipient if query.channel is channel]
+    found = [
+        consent
+        for consent, kinds in case.bearing_on_recipient
+        if any(permits(consent, kinds, query) for query in queries)
+    ]
+    return max(found, key=lambda each: (each.signed is None, _moment(each), each.key), default=None)
+
+
+def _moment(consent: ConsentFacts) -> float:
+    return consent.signed.timestamp() if consent.signed is not None else 0.0
 
 
 @rule(

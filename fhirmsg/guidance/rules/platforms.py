@@ -21,17 +21,18 @@ _ASK = (Role.DPO, Role.IG_TEAM, Role.SENIOR)
     ask=_ASK,
 )
 def platform_is_approved(case: Case) -> Iterator[Breach]:
-    platform = case.platform
-    if platform.approval is None:
-        yield Breach(
-            sentence=f"{platform.name} is on the organisation's register and has no approval."
-        )
-    elif not platform.approval.covers(case.day):
-        yield Breach(
-            sentence=f"The organisation's approval of {platform.name} does not cover today."
-        )
-    if case.request.channel not in platform.channels:
-        yield Breach(sentence=f"{platform.name} is not approved for {case.request.channel}.")
+    # What the supplier may hand the message on to is held to the same.
+    for platform, channel in ((case.platform, case.request.channel), *case.ways.others):
+        if platform.approval is None:
+            yield Breach(
+                sentence=f"{platform.name} is on the organisation's register and has no approval."
+            )
+        elif not platform.approval.covers(case.day):
+            yield Breach(
+                sentence=f"The organisation's approval of {platform.name} does not cover today."
+            )
+        if channel not in platform.channels:
+            yield Breach(sentence=f"{platform.name} is not approved for {channel}.")
 
 
 @rule(
