@@ -72,6 +72,11 @@ def record_of(reading: Reading, batch: FirstBatch, contact_key: bytes | None) ->
             recipient=batch.recipient,
             consents=gathered.consents,
             requests=gathered.requests,
+            about=[
+                answer.resource
+                for name, answer in batch.answers.items()
+                if name.startswith("about ") and answer.resource is not None
+            ],
             brought=point,
         ),
     )

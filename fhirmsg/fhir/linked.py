@@ -34,6 +34,7 @@ from fhirmsg.fhir.subjects import SEARCHES, Gathered, Told, searches_about
 from fhirmsg.guidance.policy import LocalPolicy
 from fhirmsg.guidance.record import ConsentFacts, ContactPoint, PatientFacts
 from fhirmsg.guidance.request import SendRequest
+from fhirmsg.guidance.terms import Channel
 
 # More merges in a row than anybody has; what lies beyond is told.
 _MOST_ROUNDS = 5
@@ -49,6 +50,7 @@ class First:
     recipient: Resource | None
     consents: list[Resource]
     requests: list[Resource] = field(default_factory=list)
+    about: list[Resource] = field(default_factory=list)
     brought: ContactPoint | None = None
 
     def values(self, context: Context, at: datetime) -> frozenset[str]:
@@ -57,7 +59,13 @@ class First:
         points = [*contact_points(holder, context.zone)]
         if self.brought is not None:
             points.append(self.brought)
-        return usable_values(points, self.request.channel, at)
+        return usable_values(points, self.channels, at)
+
+    @property
+    def channels(self) -> frozenset[Channel]:
+        """The channels on which its words can arrive, wherever a supplier falls back to."""
+        platform = self.policy.platforms[self.request.platform]
+        return self.policy.ways_of(platform, self.request.channel).content
 
 
 @dataclass(kw_only=True)
@@ -144,7 +152,7 @@ class _Walk:
     def _searches_at(self) -> dict[str, str]:
         """Look for others at the contact points, where the content or a denial makes it matter."""
         first = self.first
-        private = are_looked_for(first.request, first.policy, first.patient)
+        private = are_looked_for(first.request, first.policy, first.patient, first.about)
         if not private and not self._denied:
             return {}
         context, at = self.reading.context, self.reading.at
@@ -154,7 +162,7 @@ class _Walk:
             # Without a contact point of the relation the proxy's own one may be used.
             holder = self._own[0]
             points = contact_points(holder, context.zone)
-            values = usable_values(points, self.first.request.channel, at)
+            values = usable_values(points, self.first.channels, at)
         return searches_at(values, (holder,), self._size)
 
     def _links_of(self, person: Resource) -> list[str]:

@@ -21,6 +21,7 @@ from fhirmsg.fhir.elements import (
     text_of,
     version_of,
 )
+from fhirmsg.fhir.names import known_identifiers
 from fhirmsg.fhir.people import sensitive
 from fhirmsg.fhir.provisions import Context
 from fhirmsg.fhir.reading import Reading
@@ -31,7 +32,6 @@ from fhirmsg.guidance.record import ContactPoint, Neighbour
 from fhirmsg.guidance.request import SendRequest
 from fhirmsg.guidance.terms import Channel, Declared, Match
 from fhirmsg.guidance.wording import (
-    KnownIdentifiers,
     MessageText,
     Topic,
     WordingSettings,
@@ -41,7 +41,9 @@ from fhirmsg.guidance.wording import (
 _KINDS = ("Patient", "RelatedPerson")
 
 
-def are_looked_for(request: SendRequest, policy: LocalPolicy, patient: Resource) -> bool:
+def are_looked_for(
+    request: SendRequest, policy: LocalPolicy, patient: Resource, about: Iterable[Resource]
+) -> bool:
     """Tell whether others at the contact point matter: the content may be private.
 
     It may be where the sender, the policy or a label says so, and where the words look it.
@@ -50,26 +52,29 @@ def are_looked_for(request: SendRequest, policy: LocalPolicy, patient: Resource)
     if (
         request.confidential is not Declared.NO
         or request.service.sensitive is Declared.YES
-        or bool(sensitive(labels(patient)))
+        or any(sensitive(labels(each)) for each in (patient, *about))
         or (code is not None and any(is_same_service(code, s) for s in policy.sensitive_services))
     ):
         return True
     text = MessageText(
         body=request.content.body, subject=request.content.subject, channel=request.channel
     )
-    seen = inspect(text, KnownIdentifiers(), policy.lexicon, WordingSettings())
+    seen = inspect(text, known_identifiers(patient), policy.lexicon, WordingSettings())
     return any(each.topic is Topic.CONFIDENTIAL for each in seen)
 
 
-def usable_values(points: Iterable[ContactPoint], channel: Channel, at: datetime) -> frozenset[str]:
-    """Give the values that a message on this channel could go to, the NHS App's left out.
+def usable_values(
+    points: Iterable[ContactPoint], channels: Iterable[Channel], at: datetime
+) -> frozenset[str]:
+    """Give the values that a message on these channels could go to, the NHS App's left out.
 
     An NHS number is one person's own.
     """
-    if channel is Channel.NHS_APP:
-        return frozenset()
+    on = [channel for channel in channels if channel is not Channel.NHS_APP]
     return frozenset(
-        point.value for point in points if point.value is not None and is_usable(point, channel, at)
+        point.value
+        for point in points
+        if point.value is not None and any(is_usable(point, channel, at) for channel in on)
     )
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 from fhirmsg.clock import Deadline, now
 from fhirmsg.fhir.client import FhirAnswer, Resource
 from fhirmsg.fhir.consents import consent_facts
-from fhirmsg.fhir.elements import reference_keys, text_of, version_of
+from fhirmsg.fhir.elements import elements, reference_keys, text_of, version_of
 from fhirmsg.fhir.provisions import Context, TooLarge
 from fhirmsg.fhir.searching import Found, read_all_pages
 from fhirmsg.fhir.shapes import misshapen
@@ -47,6 +47,14 @@ class Reading:
         """Note a Patient or RelatedPerson as relied on, and what of it has the wrong shape."""
         self.cite(person)
         self.tell_shape(person)
+        if person.get("implicitRules") or any(
+            part.get("modifierExtension") for part in (person, *elements(person.get("link")))
+        ):
+            self.miss(
+                f"A {text_of(person.get('resourceType'))} carries a modifier (modifierExtension or "
+                "implicitRules) that is not understood and may change what all of it means.",
+                version_of(person),
+            )
 
     def tell_shape(self, resource: Resource) -> None:
         """Note which elements of a resource have the wrong shape."""

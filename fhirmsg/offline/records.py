@@ -20,6 +20,7 @@ from fhirmsg.offline.references import Bases, resolved
 
 # What may speak for or against a message, and is not looked for inside other resources.
 _BEARING = frozenset({"Consent", "Flag", "CommunicationRequest", "RelatedPerson", "Patient"})
+_PEOPLE = frozenset({"RelatedPerson", "Patient"})
 
 
 @dataclass(kw_only=True)
@@ -119,9 +120,7 @@ def _take(place: str, value: Any, found: RecordFiles) -> None:
     if kind == "Bundle":
         _take_bundle(place, value, found)
     elif kind == "Parameters":
-        for part in elements(value.get("parameter")):
-            if "resource" in part:
-                _take(f"{place} parameter", part["resource"], found)
+        _take_parameters(f"{place} parameter", value.get("parameter"), found)
     elif kind == "OperationOutcome":
         if says_something_is_missing(value):
             found.miss(f"{place} says that something is missing or was kept back.")
@@ -131,12 +130,27 @@ def _take(place: str, value: Any, found: RecordFiles) -> None:
             "is missing."
         )
     else:
-        if any(
-            text_of(each.get("resourceType")) in _BEARING and kind != "Consent"
-            for each in elements(value.get("contained"))
-        ):
+        # Those whom a Consent names may stand inside it.
+        inside = {text_of(each.get("resourceType")) for each in elements(value.get("contained"))}
+        if inside & (_BEARING - _PEOPLE if kind == "Consent" else _BEARING):
             found.miss(f"{place} holds resources inside it, which are not opened.")
         found.resources.append(resolved(value, {}))
+
+
+def _take_parameters(place: str, parameters: Any, found: RecordFiles) -> None:
+    """Take the resources of a list of parameters, and of the parts they are made of."""
+    if parameters is None:
+        return
+    if not isinstance(parameters, list):
+        found.miss(f"{place} could not be read as a list.")
+        return
+    for each in parameters:
+        if not isinstance(each, dict):
+            found.miss(f"{place} holds something that could not be read.")
+            continue
+        if "resource" in each:
+            _take(place, each["resource"], found)
+        _take_parameters(f"{place} part", each.get("part"), found)
 
 
 def _take_bundle(place: str, bundle: dict[str, Any], found: RecordFiles) -> None:
@@ -177,20 +191,28 @@ def _name_entry(entry: dict[str, Any], names: dict[str, str], bases: Bases) -> N
 
 def _newest(found: RecordFiles) -> list[dict[str, Any]]:
     """Give each resource once: of several versions the newest, whatever their order."""
-    newest: dict[str, dict[str, Any]] = {}
-    doubtful: set[str] = set()
+    versions: dict[str, list[dict[str, Any]]] = {}
     for each in found.resources:
-        reference = version_of(each).reference
-        held = newest.get(reference)
-        if held is None or _age(held) < _age(each):
-            newest[reference] = each
-            doubtful.discard(reference)
-        elif _age(held) == _age(each) and held != each:
-            doubtful.add(reference)
-    for reference in sorted(doubtful):
-        kind = reference.partition("/")[0]
-        found.miss(f"A {kind} is there twice, and nothing tells which is the newer one.")
+        versions.setdefault(version_of(each).reference, []).append(each)
+    newest = {reference: max(given, key=_age) for reference, given in versions.items()}
+    for reference, given in sorted(versions.items()):
+        last = newest[reference]
+        if any(each != last and not _is_surely_older(each, last) for each in given):
+            kind = reference.partition("/")[0]
+            found.miss(f"A {kind} is there twice, and nothing tells which is the newer one.")
     return list(newest.values())
+
+
+def _is_surely_older(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Tell whether both say, in the same way, which of them is the newer one: the other."""
+    (number, changed), (other_number, other_changed) = _age(one), _age(other)
+    if number >= 0 and other_number >= 0 and number != other_number:
+        return number < other_number
+    alike = (number >= 0) == (other_number >= 0)
+    return alike and _NEVER < changed < other_changed
+
+
+_NEVER = float("-inf")
 
 
 def _age(resource: dict[str, Any]) -> tuple[int, float]:
@@ -199,5 +221,5 @@ def _age(resource: dict[str, Any]) -> tuple[int, float]:
     changed = instant_of(version.last_updated)
     return (
         int(number) if number.isdecimal() else -1,
-        changed.timestamp() if changed is not None else float("-inf"),
+        changed.timestamp() if changed is not None else _NEVER,
     )

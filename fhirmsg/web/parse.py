@@ -15,7 +15,7 @@ from fhirmsg.guidance.terms import Channel, Declared, Device, Occasion, Person, 
 from fhirmsg.web.contract import Fault, faults_of
 from fhirmsg.web.evidence import EvidenceReading, time_in
 from fhirmsg.web.references import NotOurReference, References
-from fhirmsg.web.texts import faults_of_wording, holds_control, texts_in
+from fhirmsg.web.texts import faults_of_wording, holds_control, is_text, texts_in
 
 _TOKEN = re.compile(r"[^\s|]+\|[^\s|][^|]*")
 _SMS_CHARACTERS = 918
@@ -46,7 +46,12 @@ def parse(
     body: Mapping[str, Any], policies: Mapping[str, LocalPolicy], fhir_base_url: str
 ) -> Parsed:
     """Give the request in a body. Raises Refused or NoSuchOrganisation."""
-    faults = faults_of(body, "Message")
+    # Half of a character that takes two can be compared with nothing, a schema included.
+    faults = [
+        Fault(pointer=pointer, detail="holds half a character, so it is no text")
+        for pointer, text in texts_in(body)
+        if not is_text(text)
+    ] or faults_of(body, "Message")
     if faults:
         # The shape has to be right before anything can be said of what stands in it.
         raise Refused(_once(faults))

@@ -12,6 +12,7 @@ _PLACEHOLDER = re.compile(
     r"\(\([^()]*\)\)|\{\{[^{}]*\}\}|\$\{[^{}]*\}|<<[^<>]*>>|\[\[[^\[\]]*\]\]"
     r"|\{[A-Za-z_][A-Za-z0-9_ .]*\}|%[A-Za-z_]+%"
 )
+_HALF = re.compile(r"[\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -30,6 +31,11 @@ def texts_in(value: Any, pointer: str = "") -> Iterator[tuple[str, str]]:
 def holds_control(text: str) -> bool:
     """Tell whether a text holds a character that neither a message nor FHIR may hold."""
     return _CONTROL.search(text) is not None
+
+
+def is_text(value: str) -> bool:
+    """Tell whether a string can be written at all: JSON can escape half a character."""
+    return value.isascii() or _HALF.search(value) is None
 
 
 def faults_of_wording(text: str) -> Iterator[str]:

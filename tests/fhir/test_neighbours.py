@@ -12,8 +12,10 @@ from hypothesis import given
 
 from fhirmsg.fhir.neighbours import neighbour_of, searches_at
 from fhirmsg.guidance.record import Neighbour
-from fhirmsg.guidance.request import BroughtContactPoint, Service
+from fhirmsg.guidance.request import BroughtContactPoint, Content, Service
 from fhirmsg.guidance.terms import Channel, Declared
+from fhirmsg.policyfile.lexicons import packaged_lexicon
+from tests import builders
 from tests.builders import NOW
 from tests.fhir.reads import a_link, by_number, gaps, read, read_with, requests_of
 from tests.fhir.resources import BEN_NUMBER, a_context, a_related_resource
@@ -188,6 +190,38 @@ def test_others_at_the_number_are_looked_for_when_the_content_may_be_private(
     assert found.values == {AMARAS}
     assert "Patient/somebody" in {each.reference for each in result.record.versions}
     assert gaps(result) == []
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"service": Service(code="urn:s|77"), "policy": {"sensitive_services": {"urn:s|77"}}},
+        {"content": Content(body="Your chlamydia test is positive.")},
+        {"content": Content(body="Amara Fictional, please call Example Surgery.")},
+        {"about": ("Appointment/one",)},
+    ],
+)
+def test_others_are_looked_for_whoever_says_that_it_is_private(base: str, asked: Any) -> None:
+    label = {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "STD"}
+    appointment = {
+        "resourceType": "Appointment",
+        "id": "one",
+        "status": "booked",
+        "meta": {"security": [label]},
+        "participant": [{"actor": {"reference": "Patient/amara"}, "status": "accepted"}],
+    }
+    named = [{"given": ["Amara"], "family": "Fictional"}]
+    put(base, a_patient_resource(name=named), somebody(), appointment)
+    wanted = {"policy": {"lexicon": packaged_lexicon()}, **asked}
+    assert list(neighbours(read(base, **wanted))) == ["Patient/somebody"]
+
+
+def test_others_are_looked_for_where_the_supplier_falls_back_to(base: str) -> None:
+    put(base, somebody())
+    app = builders.an_app_platform(fallbacks={Channel.SMS})
+    asked = {"channel": Channel.NHS_APP, "platform": "app", **PRIVATE}
+    result = read(base, policy={"platforms": {"app": app}}, **asked)
+    assert list(neighbours(result)) == ["Patient/somebody"]
 
 
 def test_a_person_related_to_somebody_else_is_found_too(base: str) -> None:

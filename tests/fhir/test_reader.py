@@ -327,3 +327,17 @@ def test_another_patient_as_recipient_is_not_the_patient(base: str) -> None:
     put(base, a_patient_resource(id="other", identifier=by_number("9990000034")))
     recipient = read(base, recipient="Patient/other").record.recipient
     assert not recipient.keys & builders.AMARA_KEYS
+
+
+@pytest.mark.parametrize(
+    "modifier",
+    [
+        {"implicitRules": "https://example.org/rules"},
+        {"modifierExtension": [{"url": "urn:example:not", "valueBoolean": True}]},
+        {"link": [{"type": "refer", "modifierExtension": [{"url": "urn:example:not"}]}]},
+    ],
+)
+def test_a_person_with_a_modifier_that_is_not_understood_is_told(base: str, modifier: Any) -> None:
+    assert gaps(read(base)) == []
+    put(base, a_patient_resource(**modifier))
+    assert any("modifier" in gap for gap in gaps(read(base)))

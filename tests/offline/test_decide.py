@@ -178,6 +178,11 @@ def test_it_is_judged_as_at_the_time_given(desk: Desk) -> None:
         (bundle(PATIENT, an_outcome("error", "exception")),),
         (PATIENT, {**an_outcome("warning", "suppressed"), "id": "o"}),
         (PATIENT, OFF, {**OFF, "status": "active"}),
+        (PATIENT, {**OBJECTION, "meta": {}}, OFF),
+        (PATIENT, OFF, {**OBJECTION, "meta": {}}),
+        (PATIENT, {**OFF, "contained": [{**OBJECTION, "id": "inner"}]}),
+        ({"resourceType": "Parameters", "parameter": [{"resource": PATIENT}, {"part": "none"}]},),
+        ({"resourceType": "Parameters", "parameter": [{"resource": PATIENT}, 7]},),
         (PATIENT, json.dumps(OFF).replace('"objection"', '"obj\\ud800"')),
         (f"{json.dumps(PATIENT)}\n{json.dumps(OFF)[:-1]}",),
     ],
@@ -218,7 +223,8 @@ def test_of_two_versions_the_newest_counts_in_either_order(desk: Desk, order: An
     entries = [{"resource": each} for each in (PATIENT, *order)]
     assert desk.decision({**history, "entry": entries})["verdict"] == "refuse"
     died = {**PATIENT, "meta": {"versionId": "5"}, "deceasedBoolean": True}
-    assert codes(desk.decision([died, PATIENT])) == ["person.deceased"]
+    before = {**PATIENT, "meta": {"versionId": "4"}}
+    assert codes(desk.decision([died, before])) == ["person.deceased"]
 
 
 @pytest.mark.parametrize(
@@ -241,8 +247,14 @@ def test_of_two_versions_the_newest_counts_in_either_order(desk: Desk, order: An
             },
         ),
         ({"resourceType": "Parameters", "parameter": [{"resource": bundle(PATIENT, OBJECTION)}]},),
+        (
+            {
+                "resourceType": "Parameters",
+                "parameter": [{"resource": PATIENT}, {"part": [{"resource": OBJECTION}]}],
+            },
+        ),
     ],
-    ids=["absolute", "versioned", "transaction", "contained", "parameters"],
+    ids=["absolute", "versioned", "transaction", "contained", "parameters", "parts"],
 )
 def test_a_consent_is_the_patients_however_it_refers_to_them(desk: Desk, records: Any) -> None:
     if "transaction" in str(records[0].get("type")):

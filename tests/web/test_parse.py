@@ -74,6 +74,8 @@ def parsed(**changes: Any) -> Any:
             "/requester/identifier",
         ),
         ({"evidence": {"override": {"reason": "x\ud800"}}}, "/evidence/override/reason"),
+        ({"confidential": "\ud800"}, "/confidential"),
+        ({"content": {"body": "\ud800"}, "colour": "blue"}, "/content/body"),
         ({"about": ["http://[bad/Patient/1"]}, "/about/0"),
         ({"patient": "Patient/.."}, "/patient"),
         ({"evidence": {"override": {"reason": 7}}}, "/evidence/override/reason"),
