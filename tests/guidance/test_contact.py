@@ -8,7 +8,7 @@ from itertools import permutations
 
 import pytest
 
-from fhirmsg.guidance.contact import is_usable, select
+from fhirmsg.guidance.contact import is_as_good, is_usable, select, tail
 from fhirmsg.guidance.record import ContactPoint
 from fhirmsg.guidance.terms import Channel, Period
 from tests.builders import NOW, TODAY, a_mobile, an_email, days, instants
@@ -74,3 +74,38 @@ def test_then_the_value() -> None:
 
 def test_a_number_does_not_print_itself() -> None:
     assert "7700900" not in repr(replace(a_mobile(), use="home"))
+
+
+# --- two entries of one value ------------------------------------------------------------------
+
+
+def test_of_one_value_the_confirmed_entry_is_used() -> None:
+    sure, unsure = a_mobile(), a_mobile(confirmed=False)
+    assert selected(unsure, sure) == sure
+    assert selected(a_mobile(confirmed=False, use="mobile"), a_mobile(use="mobile")) == a_mobile(
+        use="mobile"
+    )
+
+
+def test_of_one_value_and_worth_the_use_decides_and_then_the_one_that_lasts_longer() -> None:
+    start = date(2026, 1, 1)
+    nothing, other = a_mobile(use=None), a_mobile(use="billing")
+    assert selected(other, nothing) == nothing
+    open_ended = a_mobile(period=days(start))
+    long, short = a_mobile(period=days(start, TOMORROW)), a_mobile(period=days(start, TODAY))
+    assert selected(short, open_ended, long) == open_ended
+    assert selected(short, long) == long
+    assert selected(short, a_mobile(period=days(start, TODAY), confirmed=False), long) == long
+
+
+def test_another_value_of_the_same_worth_is_as_good() -> None:
+    low, high = a_mobile("+447700900101"), a_mobile("+447700900102")
+    assert is_as_good(low, high)
+    assert not is_as_good(low, low)
+    assert not is_as_good(low, replace(high, rank=1))
+    assert not is_as_good(low, replace(high, use="home"))
+
+
+def test_a_hint_of_a_contact_point_is_its_last_three_characters() -> None:
+    assert tail("+447700900101") == "101"
+    assert tail("") == tail(None) == ""

@@ -245,3 +245,58 @@ def test_the_digest_of_the_receipt_is_that_of_its_bytes() -> None:
     decision = decide(a_troubled_case())
     assert len(decision.receipt_digest()) == 64
     assert decision.receipt_digest() == decide(a_troubled_case()).receipt_digest()
+
+
+# --- shape -------------------------------------------------------------------------------------
+
+
+def test_an_answer_has_all_its_parts() -> None:
+    decision = decide(a_case(consents=(an_objection(),)))
+    answer = decision.as_json()
+    assert list(answer) == [
+        "verdict",
+        "emergency",
+        "findings",
+        "as_of",
+        "read_at",
+        "resources",
+        "policy",
+        "rules",
+        "message_digest",
+    ]
+    assert answer["verdict"] == "refuse"
+    assert answer["emergency"] is False
+    assert answer["findings"][0]["ask"] == [
+        "Data Protection Officer",
+        "Caldicott Guardian",
+        "IG team",
+        "senior member of staff",
+    ]
+
+
+def test_findings_of_one_code_come_by_what_they_cite_and_those_that_cite_nothing_first() -> None:
+    cited = [
+        ResourceVersion(reference="Consent/1", version_id="2"),
+        ResourceVersion(reference="Consent/2", version_id="1"),
+        ResourceVersion(reference="Consent/2", version_id="3"),
+    ]
+    gaps = [Gap(sentence=f"{9 - number}", evidence=each) for number, each in enumerate(cited)]
+    for order in permutations((*gaps, Gap(sentence="Z"))):
+        found = [finding.evidence for finding in decide(a_case(gaps=order)).findings]
+        assert found == [(), *((each,) for each in cited)]
+
+
+def test_resources_come_by_reference_and_then_by_version_and_change() -> None:
+    def version(reference: str, id: str | None, changed: str | None = None) -> ResourceVersion:
+        return ResourceVersion(reference=reference, version_id=id, last_updated=changed)
+
+    expected = (
+        version("Consent/1", None),
+        version("Consent/1", None, "2026-01-01T00:00:00Z"),
+        version("Consent/1", "1", "2026-01-01T00:00:00Z"),
+        version("Consent/1", "1", "2026-01-02T00:00:00Z"),
+        version("Consent/1", "2"),
+        version("Patient/amara", "1"),
+    )
+    for order in permutations(expected):
+        assert decide(a_case(versions=order)).resources == expected

@@ -39,7 +39,6 @@ pytest_add_cli_args_test_selection = [
   "--deselect=tests/guidance/test_guards.py::test_a_rule_that_is_not_asked_would_have_found_nothing",
   "--deselect=tests/guidance/test_guards.py::test_the_guidance_imports_itself_and_the_standard_library_alone",
   "--deselect=tests/guidance/test_guards.py::test_the_guidance_reads_no_clock_no_network_and_no_file",
-  "--ignore=tests/guidance/wording/test_corpus.py",
 ]
 timeout_constant = 5.0
 """

@@ -278,3 +278,95 @@ def test_yes_and_no_of_a_reader_that_keeps_text_are_understood() -> None:
 )
 def test_innocent_words_are_left_alone(text: str) -> None:
     assert not kinds(text)
+
+
+def lexicon_of(**category: Any) -> dict[str, Any]:
+    content = {"label": "A", "conditions": ["iselder"], **category}
+    return {"version": "1", "categories": {"a": content}}
+
+
+@pytest.mark.parametrize(
+    ("mapping", "fault"),
+    [
+        (None, "The lexicon is not a mapping with the keys version and categories."),
+        (
+            {"version": "1", "categories": {}},
+            "categories: is missing, empty or not a mapping of names to categories.",
+        ),
+        ({**lexicon_of(), "version": " "}, "version: is missing or not text."),
+        (
+            {**lexicon_of(), "colour": "red"},
+            "the lexicon: the key 'colour' is not known; one of categories, version.",
+        ),
+        (lexicon_of(conditions=[]), "categories.a: has no terms."),
+        (lexicon_of(label="x" * 61), "categories.a.label: is longer than 60 characters."),
+        (
+            lexicon_of(conditions=["one two three four five six"]),
+            "categories.a.conditions[0]: 'one two three four five six' has more than 5 words.",
+        ),
+        (
+            lexicon_of(conditions=[{"terms": []}]),
+            "categories.a.conditions[0].terms: is missing, empty or not a list.",
+        ),
+        (
+            lexicon_of(conditions=[{"terms": "iselder"}]),
+            "categories.a.conditions[0].terms: is missing, empty or not a list.",
+        ),
+        (
+            lexicon_of(conditions=[{"terms": ["iselder"], "exact": "maybe"}]),
+            "categories.a.conditions[0].terms: exact: is neither true nor false.",
+        ),
+        (
+            lexicon_of(conditions=[{"terms": ["iselder"], "unless": "no"}]),
+            "categories.a.conditions[0].terms: unless: is not a list.",
+        ),
+        (
+            lexicon_of(conditions=[{"terms": ["iselder"], "unless": [7]}]),
+            "categories.a.conditions[0].terms: unless: a term is not text; write it in quotation "
+            "marks.",
+        ),
+        (
+            lexicon_of(conditions=["iselder", "Iselder"]),
+            "categories.a: 'iselder' stands twice as condition.",
+        ),
+    ],
+)
+def test_a_fault_says_where_it_is_and_what_is_wrong(mapping: object, fault: str) -> None:
+    assert faults(mapping) == (fault,)
+
+
+def test_a_strange_key_is_named_with_those_that_are_known() -> None:
+    (fault,) = faults(lexicon_of(conditions=[{"terms": ["iselder"], "colour": "red"}]))
+    assert fault == (
+        "categories.a.conditions[0]: the key 'colour' is not known; one of exact, terms, unless, "
+        "unless_in_sentence, with."
+    )
+    (fault,) = faults(lexicon_of(colour="red"))
+    assert fault.startswith("categories.a: the key 'colour' is not known; one of conditions, ")
+
+
+def test_the_longest_label_and_the_longest_term_are_allowed() -> None:
+    mapping = lexicon_of(label="x" * 60, conditions=["one two three four five"])
+    assert Lexicon.from_mapping(mapping).size == 1
+    assert Lexicon.from_mapping(mapping).version == "1"
+
+
+def test_a_group_that_is_no_list_does_not_hide_the_faults_of_the_next() -> None:
+    assert faults(lexicon_of(conditions="hiv", drugs=[7])) == (
+        "categories.a.conditions: is not a list.",
+        "categories.a.drugs[0]: a term is not text; write it in quotation marks.",
+    )
+
+
+def test_a_term_is_not_exact_unless_that_is_said() -> None:
+    for exact in (None, False, "false"):
+        assert finds("ISELDER", {"terms": ["iselder"], "exact": exact})
+    for exact in (True, "true"):
+        assert not finds("ISELDER", {"terms": ["iselder"], "exact": exact})
+
+
+def test_the_faults_of_a_lexicon_stand_one_to_a_line() -> None:
+    with pytest.raises(LexiconError) as caught:
+        Lexicon.from_mapping(lexicon_of(conditions=[7, ""]))
+    assert str(caught.value) == "\n".join(caught.value.faults)
+    assert len(caught.value.faults) == 2
