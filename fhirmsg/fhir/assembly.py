@@ -63,23 +63,21 @@ def record_of(reading: Reading, batch: FirstBatch, contact_key: bytes | None) ->
     own_relations = reading.own_matches(batch.answers["related"], "RelatedPerson", reading.context)
     brought = batch.request.contact_point
     point = None if brought is None else brought_point(brought, reading.context.zone)
-    linked = read_linked(
-        reading,
-        First(
-            request=batch.request,
-            policy=batch.policy,
-            patient=batch.patient,
-            recipient=batch.recipient,
-            consents=gathered.consents,
-            requests=gathered.requests,
-            about=[
-                answer.resource
-                for name, answer in batch.answers.items()
-                if name.startswith("about ") and answer.resource is not None
-            ],
-            brought=point,
-        ),
+    first = First(
+        request=batch.request,
+        policy=batch.policy,
+        patient=batch.patient,
+        recipient=batch.recipient,
+        consents=gathered.consents,
+        requests=gathered.requests,
+        about=[
+            answer.resource
+            for name, answer in batch.answers.items()
+            if name.startswith("about ") and answer.resource is not None
+        ],
+        brought=point,
     )
+    linked = read_linked(reading, first)
     context = reading.context
     # Who is related to another record of this patient is related to the patient.
     related = [*own_relations, *linked.related]
@@ -105,6 +103,7 @@ def record_of(reading: Reading, batch: FirstBatch, contact_key: bytes | None) ->
         gaps=tuple(reading.gaps),
         blind=tuple(reading.blind),
         versions=tuple(reading.versions),
+        observations=first.observations,
         read_at=reading.at.isoformat(timespec="milliseconds"),
     )
 

@@ -26,15 +26,19 @@ from fhirmsg.fhir.elements import (
     version_of,
 )
 from fhirmsg.fhir.named import Named, organisations_named, people_denied
+from fhirmsg.fhir.names import known_identifiers
 from fhirmsg.fhir.neighbours import are_looked_for, found_at, searches_at, usable_values
 from fhirmsg.fhir.people import linked_patients, links_not_followed, patient_facts
 from fhirmsg.fhir.provisions import Context
 from fhirmsg.fhir.reading import Reading
 from fhirmsg.fhir.subjects import SEARCHES, Gathered, Told, searches_about
+from fhirmsg.guidance.content import look_through
+from fhirmsg.guidance.derived import derived
 from fhirmsg.guidance.policy import LocalPolicy
 from fhirmsg.guidance.record import ConsentFacts, ContactPoint, PatientFacts
 from fhirmsg.guidance.request import SendRequest
 from fhirmsg.guidance.terms import Channel
+from fhirmsg.guidance.wording import Observation
 
 # More merges in a row than anybody has; what lies beyond is told.
 _MOST_ROUNDS = 5
@@ -52,6 +56,11 @@ class First:
     requests: list[Resource] = field(default_factory=list)
     about: list[Resource] = field(default_factory=list)
     brought: ContactPoint | None = None
+
+    @derived
+    def observations(self) -> tuple[Observation, ...]:
+        """What the checker sees in the words."""
+        return look_through(self.request, known_identifiers(self.patient), self.policy)
 
     def values(self, context: Context, at: datetime) -> frozenset[str]:
         """Give the values that the message could go to, as far as the first batch has them."""
@@ -152,7 +161,8 @@ class _Walk:
     def _searches_at(self) -> dict[str, str]:
         """Look for others at the contact points, where the content or a denial makes it matter."""
         first = self.first
-        private = are_looked_for(first.request, first.policy, first.patient, first.about)
+        labelled = (first.patient, *first.about)
+        private = are_looked_for(first.request, first.policy, labelled, first.observations)
         if not private and not self._denied:
             return {}
         context, at = self.reading.context, self.reading.at

@@ -21,7 +21,6 @@ from fhirmsg.fhir.elements import (
     text_of,
     version_of,
 )
-from fhirmsg.fhir.names import known_identifiers
 from fhirmsg.fhir.people import sensitive
 from fhirmsg.fhir.provisions import Context
 from fhirmsg.fhir.reading import Reading
@@ -31,36 +30,30 @@ from fhirmsg.guidance.policy import LocalPolicy
 from fhirmsg.guidance.record import ContactPoint, Neighbour
 from fhirmsg.guidance.request import SendRequest
 from fhirmsg.guidance.terms import Channel, Declared, Match
-from fhirmsg.guidance.wording import (
-    MessageText,
-    Topic,
-    WordingSettings,
-    inspect,
-)
+from fhirmsg.guidance.wording import Observation, Topic
 
 _KINDS = ("Patient", "RelatedPerson")
 
 
 def are_looked_for(
-    request: SendRequest, policy: LocalPolicy, patient: Resource, about: Iterable[Resource]
+    request: SendRequest,
+    policy: LocalPolicy,
+    labelled: Iterable[Resource],
+    observations: Iterable[Observation],
 ) -> bool:
     """Tell whether others at the contact point matter: the content may be private.
 
     It may be where the sender, the policy or a label says so, and where the words look it.
+    labelled: the patient, and what the message is about. observations: what was seen in the words.
     """
     code = request.service.code
-    if (
+    return (
         request.confidential is not Declared.NO
         or request.service.sensitive is Declared.YES
-        or any(sensitive(labels(each)) for each in (patient, *about))
+        or any(sensitive(labels(each)) for each in labelled)
         or (code is not None and any(is_same_service(code, s) for s in policy.sensitive_services))
-    ):
-        return True
-    text = MessageText(
-        body=request.content.body, subject=request.content.subject, channel=request.channel
+        or any(each.topic is Topic.CONFIDENTIAL for each in observations)
     )
-    seen = inspect(text, known_identifiers(patient), policy.lexicon, WordingSettings())
-    return any(each.topic is Topic.CONFIDENTIAL for each in seen)
 
 
 def usable_values(

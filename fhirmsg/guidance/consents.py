@@ -13,11 +13,9 @@ from enum import Enum, IntEnum, auto
 
 from fhirmsg.guidance.provisions import (
     ACTORS_APART,
-    PLAIN,
     ActorKind,
     Answer,
     Direction,
-    Lens,
     Provision,
     Query,
     evaluate,
@@ -186,9 +184,9 @@ def _root_of_objection(consent: ConsentFacts) -> Provision:
     return root
 
 
-def answer_of(consent: ConsentFacts, query: Query, lens: Lens = PLAIN) -> Answer:
+def answer_of(consent: ConsentFacts, query: Query) -> Answer:
     """Evaluate a whole Consent for one question."""
-    return _evaluate(_judged_root(consent), query, consent.policy_direction, lens)
+    return _evaluate(_judged_root(consent), query, consent.policy_direction)
 
 
 def _answer_of_objection(consent: ConsentFacts, kinds: frozenset[Kind], query: Query) -> Answer:
@@ -203,12 +201,10 @@ def _answer_of_objection(consent: ConsentFacts, kinds: frozenset[Kind], query: Q
     return _evaluate(_root(consent), query, Direction.DENY if denies else None)
 
 
-def _evaluate(
-    root: Provision, query: Query, inherited: Direction | None, lens: Lens = PLAIN
-) -> Answer:
+def _evaluate(root: Provision, query: Query, inherited: Direction | None) -> Answer:
     if is_too_large(root):
         return Answer.CANNOT_EXCLUDE_DENIAL
-    return evaluate(root, query, inherited=inherited, lens=lens)
+    return evaluate(root, query, inherited=inherited)
 
 
 def _permits_only_another_channel(consent: ConsentFacts, query: Query) -> bool:
@@ -331,7 +327,7 @@ def _may_deny_somebody(consent: ConsentFacts, kinds: frozenset[Kind]) -> bool:
 
 
 def read_denial_of_proxy(
-    consent: ConsentFacts, kinds: frozenset[Kind], queries: Iterable[Query], lens: Lens = PLAIN
+    consent: ConsentFacts, kinds: frozenset[Kind], queries: Iterable[Query]
 ) -> Denied | None:
     """Tell whether a Consent on the patient's record denies this proxy this message.
 
@@ -344,7 +340,7 @@ def read_denial_of_proxy(
     worst = Answer.SILENT
     for query in queries:
         if denial:
-            worst = max(worst, answer_of(consent, query, lens))
+            worst = max(worst, answer_of(consent, query))
         for answer in _answers_of_nodes_naming(consent, query):
             worst = max(worst, answer)
     return _denied(consent.status, worst)

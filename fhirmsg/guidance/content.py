@@ -9,8 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fhirmsg.guidance.derived import derived
+from fhirmsg.guidance.policy import LocalPolicy, Platform
+from fhirmsg.guidance.request import SendRequest
 from fhirmsg.guidance.terms import Channel, Declared
 from fhirmsg.guidance.wording import (
+    KnownIdentifiers,
     MessageText,
     Observation,
     Place,
@@ -24,6 +27,25 @@ if TYPE_CHECKING:
     from fhirmsg.guidance.case import Case
 
 
+def settings_of(policy: LocalPolicy, platform: Platform) -> WordingSettings:
+    """Give what the organisation settled about its messages."""
+    return WordingSettings(
+        organisation_names=(policy.name, *platform.sender_names),
+        link_hosts=policy.link_hosts,
+    )
+
+
+def look_through(
+    request: SendRequest, known: KnownIdentifiers, policy: LocalPolicy
+) -> tuple[Observation, ...]:
+    """Give everything the checker sees in the words of a message about somebody."""
+    text = MessageText(
+        body=request.content.body, subject=request.content.subject, channel=request.channel
+    )
+    settings = settings_of(policy, policy.platforms[request.platform])
+    return inspect(text, known, policy.lexicon, settings)
+
+
 class ContentSeen:
     """The content of a case, looked through once."""
 
@@ -34,21 +56,15 @@ class ContentSeen:
     @derived
     def settings(self) -> WordingSettings:
         """What the organisation settled about its messages."""
-        policy, platform = self._case.policy, self._case.platform
-        return WordingSettings(
-            organisation_names=(policy.name, *platform.sender_names),
-            link_hosts=policy.link_hosts,
-        )
+        return settings_of(self._case.policy, self._case.platform)
 
     @derived
     def observations(self) -> tuple[Observation, ...]:
         """Everything the checker saw."""
-        request = self._case.request
-        text = MessageText(
-            body=request.content.body, subject=request.content.subject, channel=request.channel
-        )
-        known = self._case.record.patient.known
-        return inspect(text, known, self._case.policy.lexicon, self.settings)
+        record = self._case.record
+        if record.observations is not None:
+            return record.observations
+        return look_through(self._case.request, record.patient.known, self._case.policy)
 
     def about(self, *topics: Topic) -> tuple[Observation, ...]:
         """Give what was seen on these parts of the guidance."""

@@ -75,8 +75,9 @@ def exception_of(consent: ConsentFacts, queries: tuple[Query, ...]) -> Denied | 
     What is not understood of a grant takes its permission away and never its exceptions.
     `queries` carry the proxy's closure as recipient.
     """
-    root = consent.root or Provision()
-    status = consent.status
+    root, status = consent.root or Provision(), consent.status
+    if status is ConsentStatus.ACTIVE and not root.nested:
+        return None
     if (
         status not in (ConsentStatus.ACTIVE, ConsentStatus.UNKNOWN)
         or consent.flag_record
@@ -90,8 +91,6 @@ def exception_of(consent: ConsentFacts, queries: tuple[Query, ...]) -> Denied | 
         return None
     if status is ConsentStatus.UNKNOWN or is_too_large(root):
         return Denied.PERHAPS
-    if not root.nested:
-        return None
     plain = replace(
         root,
         type=Direction.PERMIT,

@@ -13,7 +13,7 @@ from enum import Enum, StrEnum
 
 from fhirmsg.guidance.provisions import Direction, Provision
 from fhirmsg.guidance.terms import BirthInterval, Channel, Period, ResourceVersion
-from fhirmsg.guidance.wording import KnownIdentifiers
+from fhirmsg.guidance.wording import KnownIdentifiers, Observation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -367,7 +367,8 @@ class PatientRecord:
     `blind` are signs that Consents may be hidden from us. `neighbours` are other people with
     contact points. `earlier` are recent messages. `brought` is the contact point of the request,
     normalised; its value is None when it could not be. `digests` gives the keyed digest of each
-    contact point's value, when any restriction asks for it.
+    contact point's value, when any restriction asks for it. `observations` are what the checker
+    saw in the words when the read asked for it, None where nobody has looked through them.
     """
 
     patient: PatientFacts
@@ -383,5 +384,6 @@ class PatientRecord:
     brought: ContactPoint | None = None
     digests: Mapping[str, str] = field(default_factory=dict, repr=False)
     versions: tuple[ResourceVersion, ...] = ()
+    observations: tuple[Observation, ...] | None = field(default=None, repr=False)
     openable: bool = True
     read_at: str = ""

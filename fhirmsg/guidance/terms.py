@@ -232,8 +232,8 @@ def birthday(born: date, age: int) -> date:
 
 def age_on(born: date, day: date) -> int:
     """Age in whole years at the start of a local day."""
-    years = day.year - born.year
-    return years if birthday(born, years) <= day else years - 1
+    # Who was born on 29 February has not had their birthday on the 28th of a common year.
+    return day.year - born.year - ((day.month, day.day) < (born.month, born.day))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import hashlib
+import json
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, time
 from typing import Any
 
@@ -21,7 +23,13 @@ from fhirmsg.guidance.record import (
     Scope,
     StandingReview,
 )
-from fhirmsg.guidance.request import Acknowledgement, Content, Service
+from fhirmsg.guidance.request import (
+    Acknowledgement,
+    BroughtContactPoint,
+    Content,
+    Service,
+    message_digest,
+)
 from fhirmsg.guidance.reviews import faults_of_review, reviewer_of, was_seen
 from fhirmsg.guidance.terms import BirthInterval, Channel, Declared, ResourceVersion
 from tests.builders import (
@@ -42,11 +50,13 @@ from tests.builders import (
     a_platform,
     a_policy,
     a_proxy_case,
+    a_related_person,
     a_request,
     a_review,
     an_email,
     an_objection,
     an_organisation,
+    bens_own_record,
     codes_of,
     days,
     deny,
@@ -54,6 +64,7 @@ from tests.builders import (
     in_emergency,
     permit,
 )
+from tests.guidance.wording.parts import LEXICON
 
 SMS, EMAIL, APP = Channel.SMS, Channel.EMAIL, Channel.NHS_APP
 HERS, HER_EMAIL = "+447700900101", "amara@example.org"
@@ -372,3 +383,114 @@ def test_several_restrictions_rule_out_all_that_they_name() -> None:
         digests={HERS: "d1", HER_EMAIL: "d2", "+447700900777": "d3"},
     )
     assert case.reach.excluded == {HERS, HER_EMAIL}
+
+
+# --- contact points that are ruled out, brought or in doubt ------------------------------------
+
+
+def test_a_contact_point_that_is_brought_and_ruled_out_is_not_used() -> None:
+    request = a_request(
+        contact_point=BroughtContactPoint(system="sms", value="07700 900777", source="the ward")
+    )
+    denial = a_consent(root=deny(actors=(a_person(["RelatedPerson/lodger"]),)))
+    theirs = a_neighbour("+447700900777")
+    case = in_emergency(
+        a_case(
+            request=request,
+            brought=a_mobile("+447700900777"),
+            neighbours=(theirs,),
+            consents=(denial,),
+        ),
+        "contact.unrecorded",
+    )
+    assert case.contact_point is None
+    assert case.reach.all_are_excluded
+    assert "contact.excluded" in codes_of(case)
+
+
+def test_a_contact_point_that_is_brought_is_used_in_its_period() -> None:
+    request = a_request(
+        contact_point=BroughtContactPoint(system="sms", value="07700 900777", source="the ward")
+    )
+    for period, used in ((OVER, False), (days(start=date(2026, 1, 1)), True)):
+        point = a_mobile("+447700900777", period=period)
+        case = in_emergency(a_case(request=request, brought=point), "contact.unrecorded")
+        assert (case.contact_point is not None) is used
+
+
+@pytest.mark.parametrize(
+    ("fields", "digests", "in_doubt"),
+    [
+        ({"performer_related": True}, {HERS: "d1"}, True),
+        ({"performer_related": True}, {HERS: "d2"}, False),
+        ({"performer_related": True}, {HER_EMAIL: "d1"}, False),
+        ({"performer_related": True}, {}, False),
+        ({"performer_related": True, "confirmed_with_patient": True}, {HER_EMAIL: "d1"}, False),
+        ({"performer_related": False}, {HER_EMAIL: "d1"}, False),
+    ],
+)
+def test_a_restriction_by_a_relative_is_in_doubt_for_the_value_it_names(
+    fields: dict[str, Any], digests: dict[str, str], in_doubt: bool
+) -> None:
+    restriction = an_objection(
+        safety=True,
+        root=deny(on=[Channel.FAX]),
+        restricted_digests=frozenset({"d1"}),
+        **fields,
+    )
+    case = a_case(consents=(restriction,), digests=digests)
+    assert case.reach.unconfirmed_restrictions == ((restriction,) if in_doubt else ())
+    if in_doubt:
+        assert finding_of(case, "objection.safety-by-proxy").evidence == (restriction.version,)
+
+
+# --- wishes of a proxy -------------------------------------------------------------------------
+
+
+def wishes(relation: Preferences, own: Preferences) -> Preferences:
+    return a_proxy_case(
+        a_grant(),
+        related=a_related_person(preferences=relation),
+        own_patient=bens_own_record(preferences=own),
+    ).wishes.preferences
+
+
+def test_the_ways_of_the_relation_come_before_those_of_the_proxys_own_record() -> None:
+    own = Preferences(channels=frozenset({EMAIL}))
+    for relation in (
+        Preferences(channels=frozenset({SMS})),
+        Preferences(other=("a visit",)),
+        Preferences(unknown=True),
+    ):
+        assert wishes(relation, own) == relation
+    assert wishes(Preferences(), own) == own
+
+
+def test_a_prohibition_and_times_count_wherever_they_stand() -> None:
+    relation = Preferences(channels=frozenset({SMS}), times=("mornings",))
+    own = Preferences(no_telephone=True, times=("evenings", "mornings"))
+    for one, other in ((relation, own), (own, relation)):
+        assert wishes(one, other).no_telephone
+        assert set(wishes(one, other).times) == {"mornings", "evenings"}
+    assert wishes(relation, own).times == ("mornings", "evenings")
+    assert not wishes(relation, replace(own, no_telephone=False)).no_telephone
+
+
+# --- what is looked at -------------------------------------------------------------------------
+
+
+def test_the_subject_of_an_email_is_looked_at_too() -> None:
+    plain = Content(body="Example Surgery: please call us.", subject="HIV clinic")
+    policy = a_policy(lexicon=LEXICON)
+    request = a_request(channel=EMAIL, content=plain)
+    assert a_case(request=request, policy=policy).content.confidential
+    without = replace(request, content=replace(plain, subject=None))
+    assert not a_case(request=without, policy=policy).content.confidential
+
+
+def test_the_digest_of_a_message_is_that_of_its_canonical_json() -> None:
+    request = a_request(not_after=datetime(2026, 12, 1, 9, tzinfo=UTC))
+    content = {key: value for key, value in asdict(request).items() if key != "evidence"}
+    content["not_after"] = "2026-12-01T09:00:00+00:00"
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    assert message_digest(request) == hashlib.sha256(canonical.encode()).hexdigest()

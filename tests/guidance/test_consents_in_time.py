@@ -23,7 +23,6 @@ from fhirmsg.guidance.consents import (
     would_deny,
 )
 from fhirmsg.guidance.provisions import (
-    ROOT_CONTENT_APART,
     Actor,
     ActorKind,
     Answer,
@@ -176,13 +175,6 @@ def test_an_untyped_root_has_the_direction_of_its_policy() -> None:
     permitted = a_consent(root=untyped(), policy_direction=Direction.PERMIT)
     assert answer_of(permitted, query) is Answer.PERMIT
     assert answer_of(a_consent(root=untyped()), query) is Answer.CANNOT_EXCLUDE_DENIAL
-
-
-def test_a_lens_leaves_the_content_of_the_root_to_others() -> None:
-    (query,) = queries()
-    consent = a_consent(root=deny(on=[EMAIL]))
-    assert answer_of(consent, query) is Answer.SILENT
-    assert answer_of(consent, query, ROOT_CONTENT_APART) is Answer.DENY
 
 
 # --- permitted on another channel alone --------------------------------------------------------

@@ -22,7 +22,8 @@ _ASK = (Role.DPO, Role.IG_TEAM, Role.SENIOR)
 )
 def platform_is_approved(case: Case) -> Iterator[Breach]:
     # What the supplier may hand the message on to is held to the same.
-    for platform, channel in ((case.platform, case.request.channel), *case.ways.others):
+    others = case.ways.others if case.platform.falls_back else ()
+    for platform, channel in ((case.platform, case.request.channel), *others):
         if platform.approval is None:
             yield Breach(
                 sentence=f"{platform.name} is on the organisation's register and has no approval."
