@@ -302,7 +302,7 @@ class Case:
                 consent.safety
                 or self.reach.is_the_patients_own
                 or consent.performers & closure
-                or denies_every_channel(consent, kinds, self.queries(keys, (None,))[0])
+                or denies_every_channel(consent, kinds, queries[0])
             )
             (binding if binds else others).append(reading)
         return tuple(binding), tuple(others)

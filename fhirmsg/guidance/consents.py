@@ -420,9 +420,26 @@ def denial_by_name(consent: ConsentFacts, queries: Iterable[Query]) -> Denied | 
 
 
 def denies_every_channel(consent: ConsentFacts, kinds: frozenset[Kind], query: Query) -> bool:
-    """Tell whether an objection reaches even a channel that nobody has named (`query.channel`)."""
-    answer = _answer_of_objection(consent, kinds, query)
+    """Tell whether an objection reaches even a channel that nobody has named.
+
+    query: the question on any channel; the others it might be asked on do not matter.
+    """
+    if _names_channels_alone(consent.root, query.topics):
+        return False
+    answer = _answer_of_objection(consent, kinds, replace(query, channel=None))
     return answer in (Answer.DENY, Answer.CANNOT_EXCLUDE_DENIAL)
+
+
+def _names_channels_alone(root: Provision | None, topics: frozenset[str]) -> bool:
+    """Tell at a glance that a root is limited to channels it names, as most objections are."""
+    return (
+        root is not None
+        and bool(root.codes)
+        and not root.nested
+        and all(
+            term.understood and not term.service and not term.tokens & topics for term in root.codes
+        )
+    )
 
 
 def is_altered(consent: ConsentFacts) -> bool:

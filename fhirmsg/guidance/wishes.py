@@ -44,8 +44,7 @@ class Wishes:
             self.needs: tuple[Need, ...] = case.record.patient.needs
         else:
             recorded = (related and related.preferences) or _NONE
-            own_preferences = own.preferences if own else _NONE
-            self.preferences = _merged(recorded, own_preferences)
+            self.preferences = recorded if own is None else _merged(recorded, own.preferences)
             self.needs = (*(related.needs if related else ()), *(own.needs if own else ()))
 
     @property
