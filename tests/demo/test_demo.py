@@ -153,15 +153,19 @@ def interactive() -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ,
+        # Whoever starts the tests in the background of a script has them ignore Ctrl-C, and so
+        # would everything that they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         yield process
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(30)
-        for stream in (process.stdout, process.stderr):
-            if stream is not None:
-                stream.close()
+        try:
+            process.wait(30)
+        finally:
+            process.kill()
+            process.communicate()
 
 
 def test_the_three_requests_it_prints_do_what_it_says() -> None:
