@@ -20,7 +20,7 @@ from fhirmsg.guidance.record import RecipientKind
 from fhirmsg.guidance.request import Emergency, Evidence
 from fhirmsg.guidance.rule import Effect, Finding
 from fhirmsg.guidance.terms import Person, Protects, Role
-from fhirmsg.ports import CommunicationLog, Declined, Entry, TaskDraft
+from fhirmsg.ports import CommunicationLog, Declined, Entry, TaskDraft, task_key
 
 audit = logging.getLogger("fhirmsg.audit")
 
@@ -77,11 +77,6 @@ _SAFETY = {
 }
 
 
-def key_of(message_id: str, code: str) -> str:
-    """Give the business identifier of the Task of a message with this code."""
-    return f"{message_id}:{code}"
-
-
 def review_of(
     call: Call, decision: Decision, *, patient: str, attempt: str | None, focus: str | None = None
 ) -> TaskDraft | None:
@@ -95,7 +90,7 @@ def review_of(
         return None
     declarer = emergency.declared_by or call.request.requester
     return TaskDraft(
-        key=key_of(call.message_id, REVIEW),
+        key=task_key(call.message_id, REVIEW),
         code=REVIEW,
         text=_review_text(emergency, declarer),
         patient=patient,
@@ -138,7 +133,7 @@ def hold_of(call: Call, case: Case, decision: Decision) -> TaskDraft | None:
         return None
     roles = dict.fromkeys(str(role) for finding in holding for role in finding.ask)
     return TaskDraft(
-        key=key_of(call.message_id, HOLD),
+        key=task_key(call.message_id, HOLD),
         code=HOLD,
         text=_HOLD_TEXT,
         patient=case.record.patient.version.reference,
@@ -220,7 +215,7 @@ class FollowUp:
             return
         self._log.keep_task(
             TaskDraft(
-                key=key_of(call.message_id, _UNREMEMBERED),
+                key=task_key(call.message_id, _UNREMEMBERED),
                 code=_UNREMEMBERED,
                 text=_UNREMEMBERED_TEXT,
                 patient=case.record.patient.version.reference,
@@ -258,7 +253,7 @@ class FollowUp:
         Only what brings evidence is looked up: a plain message is not made to wait for it.
         """
         if call.policy.hold_tasks and call.request.evidence != Evidence():
-            key = key_of(call.message_id, HOLD)
+            key = task_key(call.message_id, HOLD)
             self._safely(call, lambda: self._log.close_task(key, done=True, note=_SENT))
 
     def ended_unsent(self, call: Call, entry: Entry, attempts: Iterable[str | None]) -> None:
@@ -268,7 +263,7 @@ class FollowUp:
         """
         if not entry.emergency and call.request.evidence.emergency is None:
             return
-        key = key_of(call.message_id, REVIEW)
+        key = task_key(call.message_id, REVIEW)
         own = frozenset(filter(None, attempts))
         self._safely(
             call, lambda: self._log.close_task(key, done=False, note=_NOT_SENT, attempts=own)

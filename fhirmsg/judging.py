@@ -17,7 +17,6 @@ from fhirmsg.guidance.contact import tail
 from fhirmsg.guidance.decision import Decision, decide
 from fhirmsg.guidance.record import ConsentStatus, Gap, PatientFacts
 from fhirmsg.guidance.request import SendRequest
-from fhirmsg.guidance.terms import ResourceVersion
 from fhirmsg.ports import EntryDraft, OutboundMessage, ReadResult
 from fhirmsg.standing import is_confused
 
@@ -116,16 +115,10 @@ def draft_entry(call: Call, case: Case, decision: Decision, record_key: bytes) -
         contact_tail=tail(point.value if point else None),
         label_restricted=needs_restricted_label(case, decision),
         correlation_id=call.correlation_id,
-        proxy_consent=None if consent is None else _cited(consent),
+        proxy_consent=None if consent is None else consent.versioned,
         copy_body=call.policy.record_copy,
         review=review_of(call, decision, patient=patient, attempt=attempt),
     )
-
-
-def _cited(version: ResourceVersion) -> str:
-    if version.version_id is None:
-        return version.reference
-    return f"{version.reference}/_history/{version.version_id}"
 
 
 def content_digest(call: Call, record_key: bytes) -> str:

@@ -87,6 +87,11 @@ class RecordReader(Protocol):
         ...
 
 
+def task_key(message_id: str, code: str) -> str:
+    """Give the business identifier of the Task of a message with this code."""
+    return f"{message_id}:{code}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskDraft:
     """Something for a person to do about one patient: no message text, reason or contact detail.

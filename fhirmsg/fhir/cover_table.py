@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from fhirmsg.fhir import codes
-from fhirmsg.guidance.rule_table import row
+from fhirmsg.guidance.rule_table import markdown
 from fhirmsg.guidance.terms import Channel
 
 _NOTHING: frozenset[Channel] = frozenset()
@@ -56,11 +56,11 @@ def _with(channel: Channel, table: dict[str, frozenset[Channel]]) -> list[str]:
 def as_markdown() -> str:
     """Give the table as Markdown; in brackets stand codes that may cover a channel."""
     columns = ("channel", *_sources())
-    lines = [row(columns), row(["---"] * len(columns))]
+    rows = []
     for line in as_json():
         cells = [line["channel"]]
         for name in columns[1:]:
             sure, maybe = line["covers"][name], line["may_cover"][name]
             cells.append(", ".join([*sure, *(f"[{code}]" for code in maybe)]))
-        lines.append(row(cells))
-    return "\n".join(lines) + "\n"
+        rows.append(cells)
+    return markdown(columns, rows)

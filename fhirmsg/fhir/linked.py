@@ -31,7 +31,7 @@ from fhirmsg.fhir.neighbours import are_looked_for, found_at, searches_at, usabl
 from fhirmsg.fhir.people import linked_patients, links_not_followed, patient_facts
 from fhirmsg.fhir.provisions import Context
 from fhirmsg.fhir.reading import Reading
-from fhirmsg.fhir.subjects import SEARCHES, Gathered, Told, searches_about
+from fhirmsg.fhir.subjects import SEARCHES, Gathered, Told, search_for_related, searches_about
 from fhirmsg.guidance.content import look_through
 from fhirmsg.guidance.derived import derived
 from fhirmsg.guidance.policy import LocalPolicy
@@ -135,9 +135,7 @@ class _Walk:
         paths = {f"organisation {each}": each for each in self._organisations}
         for each in self._linked:
             paths[f"patient {each}"] = each
-            paths[f"related {each}"] = (
-                f"RelatedPerson?patient={each}&_count={self._size}&_total=accurate"
-            )
+            paths[f"related {each}"] = search_for_related(each, self._size)
             paths |= self._searches_about(each, each)
         for number in self._numbers:
             paths[f"proxy {number}"] = f"Patient?identifier={_number_token(number)}"

@@ -183,16 +183,16 @@ def _is(person: Person | None, identifier: str) -> bool:
 
 def _sources(decision: Decision) -> list[ResourceVersion]:
     """Give the versions that were set aside, acknowledged or reviewed, each once."""
-    lifted = [finding for finding in decision.findings if finding.lifted is not None]
+    lifted = [finding for _, finding in _lifted(decision)]
     cited = [each for finding in (*lifted, *decision.lowered) for each in finding.evidence]
     return sorted(set(cited), key=lambda each: (each.reference, each.version_id or ""))
 
 
 def _cited(version: ResourceVersion) -> Resource:
     if not version.version_id:
-        return {"reference": version.reference}
+        return {"reference": version.versioned}
     return {
-        "reference": f"{version.reference}/_history/{version.version_id}",
+        "reference": version.versioned,
         # HAPI strips the version off a reference here, so it is said in words too.
         "display": f"{version.reference}, version {version.version_id}",
     }

@@ -27,7 +27,7 @@ from fhirmsg.fhir.provisions import Context
 from fhirmsg.fhir.reading import Reading
 from fhirmsg.fhir.searching import read_all_pages
 from fhirmsg.fhir.source import FhirSource
-from fhirmsg.fhir.subjects import searches_about
+from fhirmsg.fhir.subjects import search_for_related, searches_about
 from fhirmsg.guidance.policy import LocalPolicy
 from fhirmsg.guidance.request import SendRequest
 from fhirmsg.ports import ReadResult
@@ -99,7 +99,7 @@ class FhirRecordReader:
         paths = {
             "patient": patient,
             **searches_about(patient, policy, size),
-            "related": f"RelatedPerson?patient={patient}&_count={size}&_total=accurate",
+            "related": search_for_related(patient, size),
             "entries": f"Communication?{by_message_id(message_id)}",
         }
         earlier = search_for_earlier(patient, policy, at, size)

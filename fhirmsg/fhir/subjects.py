@@ -37,6 +37,11 @@ def searches_about(reference: str, policy: LocalPolicy, page_size: int) -> dict[
     return searches
 
 
+def search_for_related(reference: str, page_size: int) -> str:
+    """Give the search for everybody who is related to one Patient."""
+    return f"RelatedPerson?patient={reference}&_count={page_size}&_total=accurate"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Told:
     """What those searches and the person's own resource say."""

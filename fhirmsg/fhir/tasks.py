@@ -20,7 +20,7 @@ from fhirmsg.fhir.elements import element, elements, text_of, version_of
 from fhirmsg.fhir.entries import own_extension
 from fhirmsg.fhir.resources import InvalidResource, validated
 from fhirmsg.fhir.searching import read_all_pages
-from fhirmsg.ports import Entry, TaskDraft
+from fhirmsg.ports import Entry, TaskDraft, task_key
 
 log = logging.getLogger("fhirmsg.record")
 
@@ -67,7 +67,7 @@ def task(draft: TaskDraft, authored: datetime) -> Resource:
 def about(entry: Entry, code: str, text: str) -> TaskDraft:
     """Draft the Task about one entry with this code."""
     return TaskDraft(
-        key=f"{entry.message_id}:{code}",
+        key=task_key(entry.message_id, code),
         code=code,
         text=text,
         focus=entry.reference,

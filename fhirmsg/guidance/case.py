@@ -19,7 +19,6 @@ from fhirmsg.guidance.consents import (
     belongs_elsewhere,
     denies_every_channel,
     kinds_of,
-    merely_permits_another,
     read_denial_of_proxy,
     read_objection,
 )
@@ -38,7 +37,7 @@ from fhirmsg.guidance.record import (
     RecipientKind,
 )
 from fhirmsg.guidance.request import NO_EVIDENCE, SendRequest
-from fhirmsg.guidance.reviews import reviewer_of, was_seen
+from fhirmsg.guidance.reviews import is_acknowledged, reviewer_of
 from fhirmsg.guidance.rule import Effect
 from fhirmsg.guidance.terms import (
     ONE_FOR_DENIALS,
@@ -315,22 +314,14 @@ class Case:
     def objects_to(self, channel: Channel) -> bool:
         """Tell whether an objection, or what may be one, covers a channel for the recipient."""
         keys = self.recipient.closure if self.to_proxy else self.patient_keys
-        queries = self.queries(keys, (channel,))
-        found = self._readings_of(self.bearing_on_recipient, queries)
+        found = self._readings_of(self.bearing_on_recipient, self.queries(keys, (channel,)))
         if self.to_proxy:
             found = (*found, *self._patients_readings((channel,))[0])
+        # Permitting one channel says nothing against a preferred other one.
         return any(
-            reading.says is not Says.OTHER_ORGANISATION
-            # Permitting one channel says nothing against a preferred other one.
-            and not merely_permits_another(reading.consent, self._kinds_of(reading), queries[0])
+            reading.says is not Says.OTHER_ORGANISATION and not reading.by_omission
             for reading in found
         )
-
-    def _kinds_of(self, reading: Reading) -> frozenset[Kind]:
-        """Give what the Consent of a reading is, on whichever record it stands."""
-        key = reading.consent.key
-        own = {consent.key: kinds for consent, kinds in self.own_kinds} if self.to_proxy else {}
-        return own.get(key) or self.kinds.get(key, frozenset())
 
     def _counting(
         self, consent: ConsentFacts, kinds: frozenset[Kind], queries: tuple[Query, ...]
@@ -345,7 +336,7 @@ class Case:
             relaxed = self.queries(queries[0].recipient, channels, emergency=True)
             milder = read_objection(consent, kinds, relaxed)
             if milder is None or milder.says.value > reading.says.value:
-                reading = milder
+                reading = None if milder is None else replace(milder, by_omission=False)
         if reading is None or consent.safety or not belongs_elsewhere(consent, self.organisations):
             return reading
         shown = replace(reading, says=Says.OTHER_ORGANISATION)
@@ -510,14 +501,7 @@ class Case:
         evidence = (grant.consent.version, *flaw.others)
         if reviewer_of(self, flaw.code, evidence) is not None:
             return True
-        return (
-            self.emergency
-            and flaw.code in flaws.ACKNOWLEDGEABLE
-            and any(
-                each.code == flaw.code and was_seen(each, evidence)
-                for each in self.request.evidence.acknowledged
-            )
-        )
+        return flaw.code in flaws.ACKNOWLEDGEABLE and is_acknowledged(self, flaw.code, evidence)
 
     @derived
     def reach(self) -> Reach:

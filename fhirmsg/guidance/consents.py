@@ -149,11 +149,15 @@ class Says(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """One Consent's bearing on one message; `channel` is the channel it was found on, if one."""
+    """One Consent's bearing on one message; `channel` is the channel it was found on, if one.
+
+    by_omission: nothing speaks against the channel but that only another one is permitted.
+    """
 
     says: Says
     consent: ConsentFacts
     channel: Channel | None = None
+    by_omission: bool = False
 
 
 def _judged_root(consent: ConsentFacts) -> Provision:
@@ -218,17 +222,6 @@ def _permits_only_another_channel(consent: ConsentFacts, query: Query) -> bool:
     )
 
 
-def merely_permits_another(consent: ConsentFacts, kinds: frozenset[Kind], query: Query) -> bool:
-    """Tell whether all that speaks against a channel is that only another one is permitted."""
-    return (
-        consent.status.is_active
-        and Kind.OBJECTION in kinds
-        and _answer_of_objection(consent, kinds, query)
-        not in (Answer.DENY, Answer.CANNOT_EXCLUDE_DENIAL)
-        and _permits_only_another_channel(consent, query)
-    )
-
-
 def belongs_elsewhere(consent: ConsentFacts, organisations: frozenset[str]) -> bool:
     """Tell whether every organisation it names is known and none of them is ours.
 
@@ -281,7 +274,10 @@ def _read_one_channel(
             says = Says.PENDING
     elif status is ConsentStatus.ACTIVE:
         says = _read_active(consent, kinds, query, answer)
-    return None if says is None else Reading(says=says, consent=consent, channel=query.channel)
+    if says is None:
+        return None
+    by_omission = says is Says.UNCLEAR and status is ConsentStatus.ACTIVE and not denies
+    return Reading(says=says, consent=consent, channel=query.channel, by_omission=by_omission)
 
 
 def _read_active(

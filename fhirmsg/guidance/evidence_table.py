@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fhirmsg.guidance.rule import Lift
-from fhirmsg.guidance.rule_table import cards, row
+from fhirmsg.guidance.rule_table import cards, markdown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +109,8 @@ def as_json() -> list[dict[str, Any]]:
 def as_markdown() -> str:
     """Give the table as Markdown."""
     columns = ("evidence", "says", "has to hold", "bound to", "lifts")
-    lines = [row(columns), row(["---"] * len(columns))]
+    rows = []
     for card in EVIDENCE:
         codes = ", ".join(f"`{code}`" for code in lifts_of(card))
-        lines.append(row([f"`{card.name}`", card.says, card.holds, card.bound_to, codes]))
-    return "\n".join(lines) + "\n"
+        rows.append([f"`{card.name}`", card.says, card.holds, card.bound_to, codes])
+    return markdown(columns, rows)

@@ -93,14 +93,13 @@ def exception_of(consent: ConsentFacts, queries: tuple[Query, ...]) -> Denied | 
         return Denied.PERHAPS
     plain = replace(
         root,
-        type=Direction.PERMIT,
         period=None,
         altered=False,
         labels=frozenset(),
         data=False,
         actors=(),
     )
-    worst = max(evaluate(plain, query, lens=ROOT_CONTENT_APART) for query in queries)
+    worst = answer_of_candidate(replace(consent, root=plain), queries)
     understood = not consent.altered and all(
         match_node(root, query, denial=False, lens=_ROOT_IN_FORCE) is Match.YES for query in queries
     )

@@ -15,7 +15,8 @@ from fhirmsg.guidance.evidence import (
     faults_of_practical_reason,
     override_faults,
 )
-from fhirmsg.guidance.reviews import faults_of_review, reviewer_of, was_seen
+from fhirmsg.guidance.request import Asserted
+from fhirmsg.guidance.reviews import faults_of_review, is_acknowledged, reviewer_of
 from fhirmsg.guidance.rule import Breach, Card, Effect, Finding, Lift, Lifted
 from fhirmsg.guidance.terms import Declared, Person
 
@@ -52,10 +53,7 @@ def _individual_check(case: Case, card: Card, breach: Breach) -> str | None:
 
 
 def _necessity(case: Case, card: Card, breach: Breach) -> str | None:
-    necessity = case.request.evidence.necessity
-    if necessity is None or faults_of_assertion(necessity):
-        return None
-    return _who(necessity.by)
+    return _asserted(case.request.evidence.necessity)
 
 
 def _practical_reason(case: Case, card: Card, breach: Breach) -> str | None:
@@ -66,22 +64,18 @@ def _practical_reason(case: Case, card: Card, breach: Breach) -> str | None:
 
 
 def _accessible_alternative(case: Case, card: Card, breach: Breach) -> str | None:
-    alternative = case.request.evidence.accessible_alternative
-    if alternative is None or faults_of_assertion(alternative):
+    return _asserted(case.request.evidence.accessible_alternative)
+
+
+def _asserted(assertion: Asserted | None) -> str | None:
+    if assertion is None or faults_of_assertion(assertion):
         return None
-    return _who(alternative.by)
+    return _who(assertion.by)
 
 
 def _acknowledgement(case: Case, card: Card, breach: Breach) -> str | None:
-    """Look whether the declarer of an emergency has seen this very finding."""
-    if not case.emergency:
-        return None
-    if any(
-        each.code == card.code and was_seen(each, breach.evidence)
-        for each in case.request.evidence.acknowledged
-    ):
-        return _who(case.request.requester)
-    return None
+    seen = is_acknowledged(case, card.code, breach.evidence)
+    return _who(case.request.requester) if seen else None
 
 
 def of_no_use(case: Case, findings: Iterable[Finding]) -> Iterator[str]:

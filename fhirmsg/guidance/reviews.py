@@ -120,6 +120,14 @@ def _is_before_a_milestone(case: Case, code: str, at: date) -> bool:
     return due is not None and at < due
 
 
+def is_acknowledged(case: Case, code: str, evidence: tuple[ResourceVersion, ...]) -> bool:
+    """Tell whether the declarer of an emergency has seen this very finding."""
+    return case.emergency and any(
+        each.code == code and was_seen(each, evidence)
+        for each in case.request.evidence.acknowledged
+    )
+
+
 def was_seen(given: Acknowledgement, evidence: tuple[ResourceVersion, ...]) -> bool:
     """Tell whether an acknowledgement is of a finding that rests on this evidence."""
     code = given.code or ""

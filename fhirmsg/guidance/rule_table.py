@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fhirmsg.guidance.rule import Card, Effect
@@ -34,32 +35,31 @@ def as_json() -> list[dict[str, Any]]:
 
 def as_markdown() -> str:
     """Give one table with a row a rule, under a row for each heading of the guidance page."""
-    lines = [row(_COLUMNS), row(["---"] * len(_COLUMNS))]
+    rows: list[list[str]] = []
     for heading in HEADINGS:
         here = [card for card in cards() if card.section == heading]
         if here:
-            lines.append(row([f"**{heading}**", "", "", "", ""]))
-            lines += [_row_of(card) for card in here]
-    return "\n".join(lines) + "\n"
+            rows.append([f"**{heading}**", "", "", "", ""])
+            rows += [_row_of(card) for card in here]
+    return markdown(_COLUMNS, rows)
 
 
-def _row_of(card: Card) -> str:
+def _row_of(card: Card) -> list[str]:
     lifts = ", ".join(str(lift) for lift in card.lifted_by)
-    return row(
-        [
-            f"`{card.code}`",
-            card.states,
-            _word(card.effect),
-            _word(card.in_emergency),
-            lifts or ("nothing: final" if card.is_final else ""),
-        ]
-    )
+    return [
+        f"`{card.code}`",
+        card.states,
+        _word(card.effect),
+        _word(card.in_emergency),
+        lifts or ("nothing: final" if card.is_final else ""),
+    ]
 
 
 def _word(effect: Effect | None) -> str:
     return "" if effect is None else effect.word
 
 
-def row(cells: list[str] | tuple[str, ...]) -> str:
-    """Give one row of a Markdown table."""
-    return "| " + " | ".join(cells) + " |"
+def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Give a Markdown table."""
+    lines = (columns, ["---"] * len(columns), *rows)
+    return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)

@@ -244,6 +244,11 @@ class ResourceVersion:
     version_id: str | None = None
     last_updated: str | None = None
 
+    @property
+    def versioned(self) -> str:
+        """The reference with its version, or alone where the server gives none."""
+        return f"{self.reference}/_history/{self.version_id}" if self.version_id else self.reference
+
     def as_json(self) -> dict[str, str | None]:
         """Give the shape used in answers and receipts."""
         return {

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from fhirmsg.web.contract import Fault
+from fhirmsg.web.texts import is_text
 
 MAX_BYTES = 256 * 1024
 # The contract goes six levels deep.
@@ -70,11 +71,8 @@ def _no_name_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         raise _Refused("the body has an object in which a name stands twice")
     for name in found:
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            # Half of a character that takes two can be written in JSON, and in nothing else.
-            raise _Refused("the body has a name that is no text") from None
+        if not is_text(name):
+            raise _Refused("the body has a name that is no text")
     return found
 
 
