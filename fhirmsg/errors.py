@@ -68,3 +68,15 @@ class ProviderSilent(FhirmsgError):
 
 class CursorRefused(FhirmsgError):
     """A page cursor was not given out by this service, or is too old."""
+
+
+class CallbackRefused(FhirmsgError):
+    """A callback does not prove that it comes from the provider; nothing in it was looked at."""
+
+
+class CallbackUnreadable(FhirmsgError):
+    """A callback comes from the provider and is not what it documents; nothing was taken."""
+
+
+class JournalUnavailable(FhirmsgError):
+    """The journal file cannot be read or written, so nothing can be kept on this host."""

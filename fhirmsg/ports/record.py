@@ -1,7 +1,4 @@
-"""What the use case needs from the outside: a record to read, a log to write, ways out.
-
-The FHIR side and the providers implement these protocols; tests put fakes in their place.
-"""
+"""The record: what is read for a decision, and the entries, Tasks and denials that are written."""
 
 from __future__ import annotations
 
@@ -10,12 +7,11 @@ from datetime import datetime
 from enum import Enum, StrEnum
 from typing import Any, Protocol
 
-from fhirmsg.clock import Deadline
 from fhirmsg.guidance.decision import Decision
 from fhirmsg.guidance.policy import LocalPolicy
 from fhirmsg.guidance.record import PatientRecord
 from fhirmsg.guidance.request import SendRequest
-from fhirmsg.guidance.terms import Channel, Person
+from fhirmsg.guidance.terms import Person
 
 
 class EntryStatus(StrEnum):
@@ -156,6 +152,27 @@ class EntryDraft:
     review: TaskDraft | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditDraft:
+    """What is to be told of one decision to those who audit: never a word of the message.
+
+    patient, recipient: literal references as read, empty when nothing could be read.
+    communication: the record entry, where there is one. result: in a word or two what followed
+    ("sent", "not-sent", "stopped", "failed", "unknown"). client_id: the API client that asked.
+    """
+
+    message_id: str
+    at: datetime
+    request: SendRequest
+    decision: Decision
+    patient: str
+    recipient: str
+    result: str
+    communication: str | None = None
+    client_id: str | None = None
+    correlation_id: str | None = None
+
+
 class Opened(Enum):
     """How an attempt to open or claim an entry ended."""
 
@@ -269,73 +286,5 @@ class MessageHistory(Protocol):
         """Give entries about a patient (`Patient/id`).
 
         Raises RecordUnavailable, PatientNotFound, or CursorRefused for a cursor not given here.
-        """
-        ...
-
-
-class ProviderKind(Enum):
-    """What a provider lets us find out after a lost answer."""
-
-    REJECTS_REPEATS = "rejects a repeated reference"
-    SEARCHABLE = "searchable by reference"
-    NEITHER = "neither"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboundMessage:
-    """One message as it goes to a provider; `reference` is the message id."""
-
-    reference: str
-    channel: Channel
-    to: str = field(repr=False)
-    body: str = field(repr=False)
-    subject: str | None = field(default=None, repr=False)
-    platform: str = ""
-    sender_name: str = ""
-
-
-class Outcome(Enum):
-    """How a hand-off ended, as far as it is known."""
-
-    ACCEPTED = "accepted"
-    RETRYABLE = "surely not accepted, may be tried again"
-    REFUSED = "refused for good"
-    MAY_HAVE_LEFT = "may have left"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
-    """A provider's answer. `reason` is a short code or status line without patient data.
-
-    `at` is the provider's own time of acceptance, where it tells one.
-    """
-
-    outcome: Outcome
-    provider_id: str | None = None
-    reason: str = ""
-    at: datetime | None = None
-
-
-class Provider(Protocol):
-    """One way out. An implementation is safe to call from several threads."""
-
-    name: str
-    kind: ProviderKind
-    settle_seconds: float
-    """Seconds after which `find` is complete for anything accepted before."""
-
-    def send(self, message: OutboundMessage, *, start_by: Deadline, deadline: Deadline) -> Receipt:
-        """Hand one message over.
-
-        The implementation checks `start_by` with its connection up, immediately before the write
-        that can make the message leave, and answers RETRYABLE when it has passed. Everything
-        ends by `deadline`. Never raises for what a network or a server does.
-        """
-        ...
-
-    def find(self, reference: str) -> Receipt | None:
-        """Tell what became of a message, None when it is surely not there (SEARCHABLE only).
-
-        Raises ProviderSilent when the provider does not answer.
         """
         ...
