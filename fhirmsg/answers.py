@@ -19,6 +19,8 @@ class State(StrEnum):
     UNKNOWN = "unknown"
     ACCEPTED = "accepted-by-provider"
     FAILED = "failed"
+    DELIVERED = "delivered"
+    READ = "read"
     NOT_SENT = "not-sent"
     HELD = "held"
     REFUSED = "refused"
@@ -73,6 +75,17 @@ STATES: dict[EntryStatus | None, State] = {
     None: State.UNKNOWN,
 }
 
+# What a provider told afterwards outranks that it had accepted the message.
+_DELIVERED = {"delivered": State.DELIVERED, "read": State.READ}
+
+
+def state_of(entry: Entry) -> State:
+    """Give the state of a message by its record entry."""
+    if entry.status is EntryStatus.COMPLETED and entry.delivered in _DELIVERED:
+        return _DELIVERED[entry.delivered]
+    return STATES[entry.status]
+
+
 # Findings that pass by themselves, so that the same call is worth making again.
 PASSING = frozenset({"read.incomplete", "record.unavailable"})
 _RETRY_AFTER = 30
@@ -114,11 +127,11 @@ def for_entry(
     """Answer a call by its record entry; without a decision of its own it is a replay."""
     return Answer(
         id=call.message_id,
-        status=status or STATES[entry.status],
+        status=status or state_of(entry),
         retry=retry,
-        record=RecordState.COMPLETE if written else RecordState.PENDING,
+        record=RecordState.COMPLETE if written and entry.on_server else RecordState.PENDING,
         message_digest=call.digest,
-        communication=entry.reference,
+        communication=entry.reference if entry.on_server else None,
         decision=decision,
         verdict=str(decision.verdict) if decision else entry.verdict,
         receipt_digest=decision.receipt_digest() if decision else entry.receipt_digest,

@@ -8,6 +8,7 @@ from uuid import UUID, uuid5
 
 from fhirmsg.guidance.policy import LocalPolicy
 from fhirmsg.guidance.request import SendRequest, message_digest
+from fhirmsg.guidance.terms import Channel
 
 # Fixed for ever: message ids of all time hang on it.
 _NAMESPACE = UUID("5b1f2f0a-6a1c-5e0e-9a52-0c6a2f3d7e11")
@@ -39,12 +40,19 @@ class Times:
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One call: the request, the policy that judges it, and its ids."""
+    """One call: the request, the policy that judges it, and its ids.
+
+    client_id: the API client that asked. part_of: the reference of the record entry that failed
+    before this one, where this is the next leg of a fallback; tried: the channels before it.
+    """
 
     request: SendRequest
     policy: LocalPolicy
     message_id: str
     correlation_id: str | None = None
+    client_id: str | None = None
+    part_of: str | None = None
+    tried: tuple[Channel, ...] = ()
 
     @cached_property
     def digest(self) -> str:

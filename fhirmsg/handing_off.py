@@ -18,8 +18,9 @@ from fhirmsg.following_up import FollowUp
 from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.decision import Decision, Verdict
 from fhirmsg.guidance.request import NO_EVIDENCE
-from fhirmsg.judging import Judge, outbound
+from fhirmsg.judging import Judge, audit_of, outbound
 from fhirmsg.ports import (
+    AuditDraft,
     CommunicationLog,
     Entry,
     EntryStatus,
@@ -40,6 +41,11 @@ _PATIENCE = (0.1, 0.3, 0.6, 1.0, 1.0, 0.0)
 _UNKNOWN = (
     "The message may have left, and the provider cannot tell. It is not sent again by itself: "
     "find out whether it arrived."
+)
+_RECORDED_LATER = (
+    "The FHIR server is away: the message went on what the request brought, without a look at "
+    "safety restrictions. Its record entry is kept on this host and follows when the server is "
+    "back."
 )
 _NO_EVIDENCE = (
     "The message left, and the process that decided on it ended before it could record on what "
@@ -68,6 +74,14 @@ class Attempt:
     def may_have_left(self) -> bool:
         """Whether an earlier attempt may have posted the message, and nobody can be asked."""
         return self.first is None and self.provider.kind is ProviderKind.REJECTS_REPEATS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What a message was handed off on: the last case, and what was decided about it."""
+
+    case: Case
+    decision: Decision
 
 
 class HandOff:
@@ -102,10 +116,10 @@ class HandOff:
             if decision.verdict is not Verdict.SEND:
                 return self._stopped_by_second_look(attempt, case, decision)
             if expected is not None and case.contact_point != expected.contact_point:
-                return self._contact_point_changed(attempt, decision)
+                return self._contact_point_changed(attempt, Ground(case=case, decision=decision))
             receipt = _hand_over(provider, outbound(call, case), attempt.start_by, deadline)
             if receipt.outcome is not Outcome.RETRYABLE:
-                return self.handed_off(attempt, receipt, decision)
+                return self.handed_off(attempt, receipt, Ground(case=case, decision=decision))
             expected, reason = case, receipt.reason
             if attempt.start_by.passed or deadline.passed:
                 break
@@ -151,39 +165,47 @@ class HandOff:
 
     def _stopped_by_second_look(self, attempt: Attempt, case: Case, decision: Decision) -> Answer:
         note(attempt.call, "stopped at the second look", decision)
+        ground = Ground(case=case, decision=decision)
         if attempt.may_have_left:
-            return self.unknown(attempt, decision)
-        written = self._end_unsent(attempt, decision)
+            return self.unknown(attempt, ground)
+        written = self._end_unsent(attempt, ground)
         self._follow_up.not_sent(attempt.call, case, decision)
         return replace(
             answers.for_decision(attempt.call, decision),
-            record=RecordState.COMPLETE if written else RecordState.PENDING,
-            communication=attempt.entry.reference,
+            record=RecordState.COMPLETE
+            if written and attempt.entry.on_server
+            else RecordState.PENDING,
+            communication=attempt.entry.reference if attempt.entry.on_server else None,
         )
 
-    def _contact_point_changed(self, attempt: Attempt, decision: Decision) -> Answer:
-        note(attempt.call, "contact point changed", decision)
+    def _contact_point_changed(self, attempt: Attempt, ground: Ground) -> Answer:
+        note(attempt.call, "contact point changed", ground.decision)
         if attempt.may_have_left:
-            return self.unknown(attempt, decision)
-        written = self._end_unsent(attempt, decision)
+            return self.unknown(attempt, ground)
+        written = self._end_unsent(attempt, ground)
         return answers.for_entry(
             attempt.call,
             attempt.entry,
             status=State.NOT_SENT,
-            decision=decision,
+            decision=ground.decision,
             written=written,
             retry=Retry.NOW,
             note="The contact point changed while the message was being sent. Nothing was sent.",
         )
 
-    def _end_unsent(self, attempt: Attempt, decision: Decision | None = None) -> bool:
+    def _end_unsent(self, attempt: Attempt, ground: Ground | None = None) -> bool:
         """End an entry that was handed to nobody; tell whether it was written.
 
-        `decision` is the one that ended it, where one did.
+        `ground` is what ended it, where a decision did.
         """
         ended = self._written(
             attempt,
-            lambda: self._log.settle(attempt.entry, EntryStatus.NOT_DONE, decision=decision),
+            lambda: self._log.settle(
+                attempt.entry,
+                EntryStatus.NOT_DONE,
+                decision=None if ground is None else ground.decision,
+                audit=_audit(attempt, ground, "stopped"),
+            ),
         )
         if ended is None:
             return False
@@ -211,10 +233,11 @@ class HandOff:
         if not attempt.may_have_left:
             self._end_unsent(attempt)
 
-    def handed_off(self, attempt: Attempt, receipt: Receipt, decision: Decision | None) -> Answer:
-        """Record what the provider said; `decision` is None when it said so to somebody else."""
+    def handed_off(self, attempt: Attempt, receipt: Receipt, ground: Ground | None) -> Answer:
+        """Record what the provider said; `ground` is None when it said so to somebody else."""
         if receipt.outcome is Outcome.MAY_HAVE_LEFT:
-            return self.unknown(attempt, decision)
+            return self.unknown(attempt, ground)
+        decision = None if ground is None else ground.decision
         accepted = receipt.outcome is Outcome.ACCEPTED
         own_time = clock.now() if decision is not None else _opened_at(attempt.began)
         settled = self._written(
@@ -226,6 +249,7 @@ class HandOff:
                 provider_id=receipt.provider_id,
                 decision=decision,
                 grounds=attempt.call.request,
+                audit=_audit(attempt, ground, "sent" if accepted else "failed"),
             ),
         )
         entry = settled or attempt.entry
@@ -243,11 +267,12 @@ class HandOff:
             status=State.ACCEPTED if accepted else State.FAILED,
             decision=decision,
             written=settled is not None,
-            note=None if accepted else "The provider refused the message for good.",
+            note=_note_on(entry) if accepted else "The provider refused the message for good.",
         )
 
-    def unknown(self, attempt: Attempt, decision: Decision | None) -> Answer:
+    def unknown(self, attempt: Attempt, ground: Ground | None) -> Answer:
         """Record that nobody knows; a decision against it is told, and is not what it left on."""
+        decision = None if ground is None else ground.decision
         sending = decision if decision and decision.verdict is Verdict.SEND else None
         settled = self._written(
             attempt,
@@ -256,6 +281,7 @@ class HandOff:
                 EntryStatus.UNKNOWN,
                 decision=sending,
                 grounds=attempt.call.request,
+                audit=_audit(attempt, ground, "unknown"),
             ),
         )
         self._follow_up.handed_off(attempt.call, settled or attempt.entry, sending)
@@ -284,6 +310,17 @@ def note(call: Call, what: str, decision: Decision | None = None, *, reason: str
             "reason": reason or None,
         },
     )
+
+
+def _note_on(entry: Entry) -> str | None:
+    return None if entry.on_server else _RECORDED_LATER
+
+
+def _audit(attempt: Attempt, ground: Ground | None, result: str) -> AuditDraft | None:
+    if ground is None:
+        return None
+    reference = attempt.entry.reference if attempt.entry.on_server else None
+    return audit_of(attempt.call, ground.case, ground.decision, result, reference)
 
 
 def _stood_on_evidence(attempt: Attempt) -> bool:

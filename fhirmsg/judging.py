@@ -17,7 +17,7 @@ from fhirmsg.guidance.contact import tail
 from fhirmsg.guidance.decision import Decision, decide
 from fhirmsg.guidance.record import ConsentStatus, Gap, PatientFacts
 from fhirmsg.guidance.request import SendRequest
-from fhirmsg.ports import EntryDraft, OutboundMessage, ReadResult
+from fhirmsg.ports import AuditDraft, EntryDraft, OutboundMessage, ReadResult
 from fhirmsg.standing import is_confused
 
 _TOO_OLD = "The record was read too long ago to decide on it; try again."
@@ -96,8 +96,18 @@ class Judge:
         return judge(call, read, record_key=self._record_key, openable=openable, language=faults)
 
 
-def draft_entry(call: Call, case: Case, decision: Decision, record_key: bytes) -> EntryDraft:
-    """Give what is written when the entry is opened, under a new attempt."""
+def draft_entry(
+    call: Call,
+    case: Case,
+    decision: Decision,
+    record_key: bytes,
+    *,
+    fallback: str | None = None,
+) -> EntryDraft:
+    """Give what is written when the entry is opened, under a new attempt.
+
+    fallback: what a next leg needs, sealed.
+    """
     point = case.contact_point
     consent = case.grant.consent.version if case.to_proxy and case.grant else None
     patient = case.record.patient.version.reference
@@ -118,6 +128,26 @@ def draft_entry(call: Call, case: Case, decision: Decision, record_key: bytes) -
         proxy_consent=None if consent is None else consent.versioned,
         copy_body=call.policy.record_copy,
         review=review_of(call, decision, patient=patient, attempt=attempt),
+        part_of=call.part_of,
+        fallback=fallback,
+    )
+
+
+def audit_of(
+    call: Call, case: Case, decision: Decision, result: str, communication: str | None = None
+) -> AuditDraft:
+    """Give what those who audit are told about a decision and what followed."""
+    return AuditDraft(
+        message_id=call.message_id,
+        at=case.as_of,
+        request=call.request,
+        decision=decision,
+        patient=case.record.patient.version.reference,
+        recipient=case.recipient.reference,
+        result=result,
+        communication=communication,
+        client_id=call.client_id,
+        correlation_id=call.correlation_id,
     )
 
 

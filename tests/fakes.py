@@ -14,6 +14,7 @@ from fhirmsg.guidance.decision import Decision
 from fhirmsg.guidance.policy import LocalPolicy
 from fhirmsg.guidance.request import SendRequest
 from fhirmsg.ports import (
+    AuditDraft,
     Declined,
     Entry,
     EntryDraft,
@@ -83,6 +84,7 @@ class FakeLog:
     kept: list[TaskDraft] = field(default_factory=list)
     closed: list[tuple[str, bool, frozenset[str] | None]] = field(default_factory=list)
     remembered: list[Declined] = field(default_factory=list)
+    audited: list[AuditDraft] = field(default_factory=list)
     follows_up: bool | Exception = True
 
     def open(self, draft: EntryDraft) -> Opening:
@@ -125,14 +127,22 @@ class FakeLog:
         provider_id: str | None = None,
         decision: Decision | None = None,
         grounds: SendRequest | None = None,
+        audit: AuditDraft | None = None,
     ) -> Entry | None:
         """Write the end of a hand-off."""
+        if audit is not None:
+            self.audited.append(audit)
         self.events.append(f"settle {status}")
         self.settled.append({"sent": sent, "decision": decision, "grounds": grounds})
         if not self.settles:
             return None
         done = replace(entry, status=status, provider_id=provider_id)
         return self._write(replace(done, sent=None if sent is None else sent.isoformat()))
+
+    def note_decision(self, audit: AuditDraft) -> bool:
+        """Remember what was decided."""
+        self.audited.append(audit)
+        return True
 
     def find(self, message_id: str) -> tuple[Entry, ...]:
         """Find."""

@@ -29,7 +29,7 @@ def instant(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _simple(name: str, kind: str, value: str) -> Resource:
+def simple_extension(name: str, kind: str, value: str) -> Resource:
     return {"url": codes.own_extension(name), kind: value}
 
 
@@ -73,9 +73,11 @@ def _category(request: SendRequest) -> str:
 def _payload(draft: EntryDraft) -> Resource:
     content = draft.request.content
     exact = draft.copy_body and not draft.request.summary_only
-    extensions = [_simple("payload-fidelity", "valueCode", "exact" if exact else "summary")]
+    extensions = [
+        simple_extension("payload-fidelity", "valueCode", "exact" if exact else "summary")
+    ]
     if exact and content.subject:
-        extensions.append(_simple("payload-subject", "valueString", content.subject))
+        extensions.append(simple_extension("payload-subject", "valueString", content.subject))
     text = content.body if exact else content.summary or ""
     return {"extension": extensions, "contentString": text}
 
@@ -86,15 +88,15 @@ def opened(draft: EntryDraft) -> Resource:
     medium, words = codes.MEDIUM[request.channel]
     extensions = [
         attempt_extension(draft.attempt, draft.attempt_at),
-        _simple("message-digest", "valueString", draft.message_digest),
-        _simple("content-digest", "valueString", draft.content_digest),
+        simple_extension("message-digest", "valueString", draft.message_digest),
+        simple_extension("content-digest", "valueString", draft.content_digest),
         decision_extension(draft.decision),
-        _simple("platform", "valueString", request.platform),
+        simple_extension("platform", "valueString", request.platform),
     ]
     if draft.contact_tail:
-        extensions.append(_simple("contact-point-tail", "valueString", draft.contact_tail))
+        extensions.append(simple_extension("contact-point-tail", "valueString", draft.contact_tail))
     if draft.correlation_id:
-        extensions.append(_simple("correlation-id", "valueString", draft.correlation_id))
+        extensions.append(simple_extension("correlation-id", "valueString", draft.correlation_id))
     communication: Resource = {
         "resourceType": "Communication",
         "extension": extensions,
@@ -122,20 +124,24 @@ def opened(draft: EntryDraft) -> Resource:
     }
     if request.about:
         communication["about"] = [{"reference": reference} for reference in request.about]
+    if draft.fallback:
+        extensions.append(simple_extension("fallback-request", "valueString", draft.fallback))
+    if draft.part_of:
+        communication["partOf"] = [{"reference": draft.part_of}]
     if draft.proxy_consent:
         communication["note"] = [{"text": f"Sent to a proxy under {draft.proxy_consent}."}]
-    _with_reasons(communication, draft.decision, request)
+    put_reasons(communication, reasons_of(draft.decision, request))
     if draft.label_restricted:
         communication["meta"] = {"security": [LABEL_RESTRICTED]}
     return communication
 
 
-def _with_extension(resource: Resource, extension: Resource) -> None:
+def put_extension(resource: Resource, extension: Resource) -> None:
     kept = [each for each in resource.get("extension", []) if each.get("url") != extension["url"]]
     resource["extension"] = [*kept, extension]
 
 
-def _copy(resource: Resource) -> Resource:
+def copy_for_update(resource: Resource) -> Resource:
     """Copy a Communication for an update; of its meta only labels and tags are ours to send."""
     meta: dict[str, Any] = resource.get("meta") or {}
     kept = {name: meta[name] for name in ("security", "tag") if meta.get(name)}
@@ -145,67 +151,23 @@ def _copy(resource: Resource) -> Resource:
 
 def reclaimed(resource: Resource, attempt: str, at: datetime) -> Resource:
     """Give the entry under a new attempt, all else as it was."""
-    copy = _copy(resource)
-    _with_extension(copy, attempt_extension(attempt, at))
+    copy = copy_for_update(resource)
+    put_extension(copy, attempt_extension(attempt, at))
     return copy
 
 
-def settled(
-    resource: Resource,
-    status: EntryStatus,
-    *,
-    sent: datetime | None = None,
-    provider_id: str | None = None,
-    decision: Decision | None = None,
-    grounds: SendRequest | None = None,
-    attempt: Resource | None = None,
-) -> Resource:
-    """Give the entry with what became of the hand-off.
-
-    `decision` is the one it was handed off on, `grounds` the request whose evidence that stands
-    on. An entry that ends `not-done` loses its text and says no reason: who may read the record
-    must not learn from it why nothing was sent.
-    """
-    copy = _copy(resource)
-    copy["status"] = str(status)
-    copy.pop("statusReason", None)
-    if attempt is not None:
-        _with_extension(copy, attempt)
-    if status is EntryStatus.NOT_DONE:
-        for name in ("payload", "note", "sent", "reasonCode"):
-            copy.pop(name, None)
-        labels = [*copy.get("meta", {}).get("security", [])]
-        if not any(_is_restricted(label) for label in labels):
-            labels.append(LABEL_RESTRICTED)
-        copy["meta"] = {**copy.get("meta", {}), "security": labels}
-        if decision is not None:
-            _with_extension(copy, decision_extension(decision))
-        return copy
-    if sent is not None:
-        copy["sent"] = instant(sent)
-        accepted = _delivery("accepted", sent)
-        if accepted not in copy.get("extension", []):
-            copy["extension"] = [*copy.get("extension", []), accepted]
-    if provider_id:
-        _with_extension(copy, _simple("provider-id", "valueString", provider_id))
-    if decision is not None:
-        _with_extension(copy, decision_extension(decision))
-    if decision is not None and grounds is not None:
-        _with_reasons(copy, decision, grounds)
-    return copy
-
-
-def _is_restricted(label: Resource) -> bool:
+def is_restricted(label: Resource) -> bool:
     system = normal_system(label.get("system"))
     return system == codes.CONFIDENTIALITY and label.get("code") == LABEL_RESTRICTED["code"]
 
 
-def _delivery(state: str, at: datetime) -> Resource:
+def delivery_extension(state: str, at: str) -> Resource:
+    """Say what a provider told, and when; `at` is an instant as FHIR writes it."""
     return {
         "url": codes.own_extension("delivery"),
         "extension": [
             {"url": "state", "valueCode": state},
-            {"url": "time", "valueDateTime": instant(at)},
+            {"url": "time", "valueDateTime": at},
         ],
     }
 
@@ -220,7 +182,7 @@ def person_reference(person: Person) -> Resource:
     return reference
 
 
-def _reasons(decision: Decision, request: SendRequest) -> list[Resource]:
+def reasons_of(decision: Decision, request: SendRequest) -> list[Resource]:
     """Give why it is sent, as far as everybody who reads the record may know it.
 
     That it is an emergency, never which; and why a preference is not followed. Never an
@@ -243,7 +205,7 @@ def _reason(code: str, text: str) -> Resource:
     return {**concept, "text": text} if says_something(text) else concept
 
 
-def _with_reasons(resource: Resource, decision: Decision, request: SendRequest) -> None:
+def put_reasons(resource: Resource, own: list[Resource]) -> None:
     """Have the reasons be those of this decision; what others wrote there stays."""
     others = [
         each
@@ -253,7 +215,7 @@ def _with_reasons(resource: Resource, decision: Decision, request: SendRequest) 
             for coding in elements(element(each).get("coding"))
         )
     ]
-    reasons = [*others, *_reasons(decision, request)]
+    reasons = [*others, *own]
     if reasons:
         resource["reasonCode"] = reasons
     else:

@@ -86,13 +86,18 @@ def _key(declined: Declined) -> str:
     return str(uuid5(_NAMESPACE, "\n".join(parts)))
 
 
+def by_check(consent: Resource) -> str:
+    """Give the search parameters that find this denial while it is active, percent-encoded."""
+    [identifier] = consent["identifier"]
+    token = quote(f"{identifier['system']}|{identifier['value']}", safe="")
+    return f"identifier={token}&status=active"
+
+
 def remember(client: FhirClient, declined: Declined) -> bool:
     """Write the Consent unless it is there and active; tell whether it is. Never raises."""
-    token = quote(f"{codes.INDIVIDUAL_CHECK}|{_key(declined)}", safe="")
+    consent = denial(declined)
     try:
-        answer = client.create(
-            validated(denial(declined)), if_none_exist=f"identifier={token}&status=active"
-        )
+        answer = client.create(validated(consent), if_none_exist=by_check(consent))
         good = answer.good
     except (RecordUnavailable, InvalidResource):
         good = False

@@ -15,7 +15,7 @@ from fhirmsg.fhir.client import FhirAnswer, Resource
 from fhirmsg.fhir.elements import element, elements, instant_of, text_of, version_of
 from fhirmsg.fhir.searching import read_all_pages
 from fhirmsg.fhir.source import FhirSource
-from fhirmsg.ports import Entry, EntryStatus
+from fhirmsg.ports import Delivery, Entry, EntryStatus
 
 
 def by_message_id(message_id: str) -> str:
@@ -95,8 +95,32 @@ def entry_of(communication: Resource, server_date: float | None) -> Entry:
             for reason in elements(communication.get("reasonCode"))
             for coding in elements(reason.get("coding"))
         ),
+        delivered=_delivered(communication),
+        sealed=text_of(own_extension(communication, "fallback-request").get("valueString")) or None,
+        part_of=_part_of(communication),
         resource=communication,
     )
+
+
+def told(communication: Resource) -> frozenset[str]:
+    """Give the delivery states that stand on an entry, in no order."""
+    url = codes.own_extension("delivery")
+    return frozenset(
+        text_of(part(extension, "state").get("valueCode"))
+        for extension in elements(communication.get("extension"))
+        if extension.get("url") == url
+    )
+
+
+def _delivered(communication: Resource) -> str | None:
+    known = told(communication)
+    return next((str(each) for each in reversed(list(Delivery)) if str(each) in known), None)
+
+
+def _part_of(communication: Resource) -> str | None:
+    for reference in elements(communication.get("partOf")):
+        return text_of(reference.get("reference")) or None
+    return None
 
 
 def is_own_reason(coding: Resource, code: str) -> bool:

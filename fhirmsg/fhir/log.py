@@ -17,15 +17,36 @@ from fhirmsg.clock import Deadline
 from fhirmsg.errors import RecordUnavailable
 from fhirmsg.fhir import communication
 from fhirmsg.fhir.client import FhirAnswer, FhirClient, Resource
-from fhirmsg.fhir.denials import remember
+from fhirmsg.fhir.denials import by_check, denial, remember
 from fhirmsg.fhir.elements import element
-from fhirmsg.fhir.entries import by_message_id, entries_in, entry_in
+from fhirmsg.fhir.endings import Ending, settled
+from fhirmsg.fhir.entries import by_message_id, entries_in, entry_in, own_extension
+from fhirmsg.fhir.owing import CONSENT, SETTLEMENT, Owing
+from fhirmsg.fhir.provenance import activities, provenance
 from fhirmsg.fhir.resources import InvalidResource, validated
-from fhirmsg.fhir.settling import CONFLICTS, LOOKS, Settling
+from fhirmsg.fhir.settling import (
+    CONFLICTS,
+    LOOKS,
+    UNRECORDED,
+    Auditing,
+    Settlement,
+    Settling,
+    Written,
+)
 from fhirmsg.fhir.tasks import Tasks, about, by_key, task
 from fhirmsg.guidance.decision import Decision
 from fhirmsg.guidance.request import SendRequest
-from fhirmsg.ports import Declined, Entry, EntryDraft, EntryStatus, Opened, Opening, TaskDraft
+from fhirmsg.ports import (
+    AuditDraft,
+    Declined,
+    Entry,
+    EntryDraft,
+    EntryStatus,
+    Journal,
+    Opened,
+    Opening,
+    TaskDraft,
+)
 
 log = logging.getLogger("fhirmsg.record")
 
@@ -35,12 +56,24 @@ _NOT_OURS = "Another call sent the message; this one sent nothing in an emergenc
 class FhirCommunicationLog:
     """Writes entries through a FhirClient. Thread-safe."""
 
-    def __init__(self, client: FhirClient, *, pause: Callable[[float], None] = time.sleep) -> None:
-        """Write to the client's server; `pause` waits between looks."""
+    def __init__(
+        self,
+        client: FhirClient,
+        *,
+        journal: Journal | None = None,
+        auditing: Auditing | None = None,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Write to the client's server; `pause` waits between looks.
+
+        journal: keeps what the server cannot take now. auditing: tells those who audit.
+        """
         self._client = client
         self._pause = pause
-        self._tasks = Tasks(client)
-        self._settling = Settling(client, self._tasks, pause)
+        self._auditing = auditing
+        self._owing = Owing(journal)
+        self._tasks = Tasks(client, self._owing)
+        self._settling = Settling(client, self._tasks, pause, self._owing)
 
     def open(self, draft: EntryDraft) -> Opening:
         """Create the entry unless there is one (see `ports.CommunicationLog`)."""
@@ -79,7 +112,7 @@ class FhirCommunicationLog:
 
     def note_refusal(self, draft: EntryDraft) -> bool:
         """Write what was not sent (see `ports.CommunicationLog`); a failure is logged."""
-        resource = communication.settled(communication.opened(draft), EntryStatus.NOT_DONE)
+        resource = settled(communication.opened(draft), EntryStatus.NOT_DONE)
         try:
             answer = self._client.create(
                 validated(resource), if_none_exist=by_message_id(draft.message_id)
@@ -174,16 +207,51 @@ class FhirCommunicationLog:
         provider_id: str | None = None,
         decision: Decision | None = None,
         grounds: SendRequest | None = None,
+        audit: AuditDraft | None = None,
     ) -> Entry | None:
         """Record how the hand-off ended (see `ports.CommunicationLog`)."""
-        return self._settling.settle(
-            entry,
+        ending = Ending.of(
             status,
             sent=sent,
             provider_id=provider_id,
             decision=decision,
             grounds=grounds,
+            attempt=own_extension(entry.resource, "attempt") or None,
         )
+        provenance, unwritable = self._provenance(entry, decision, grounds)
+        event = None
+        if audit is not None and self._auditing is not None:
+            event = self._auditing.resource_for(audit)
+        settlement = Settlement(
+            reference=entry.reference,
+            message_id=entry.message_id,
+            attempt=entry.attempt,
+            ending=ending,
+            beside=tuple(each for each in (provenance, event) if each is not None),
+        )
+        how, written = self._settling.settle(entry, settlement)
+        if how is Written.OWED:
+            self._owing.keep(SETTLEMENT, settlement.key, settlement.as_json())
+        elif how is Written.DONE and written is not None and unwritable:
+            self._tasks.ask(about(written, "evidence-unrecorded", UNRECORDED))
+        if event is None and audit is not None and self._auditing is not None:
+            self._auditing.record(audit)
+        return written
+
+    def _provenance(
+        self, entry: Entry, decision: Decision | None, grounds: SendRequest | None
+    ) -> tuple[Resource | None, bool]:
+        """Give the Provenance of a decision, and whether one lacks that should be there."""
+        if decision is None or grounds is None or not activities(decision):
+            return None, False
+        try:
+            return validated(provenance(entry.reference, grounds, decision, clock.now())), False
+        except (InvalidResource, ValueError):
+            return None, True
+
+    def note_decision(self, audit: AuditDraft) -> bool:
+        """Have a decision audited on which nothing was opened (see `ports.CommunicationLog`)."""
+        return self._auditing is None or self._auditing.record(audit)
 
     def _update(self, resource: Resource, entry: Entry, attempt: str) -> Entry | None:
         """Write over exactly the version seen; after an unclear answer, look whose it is."""
@@ -215,7 +283,10 @@ class FhirCommunicationLog:
 
     def remember(self, declined: Declined) -> bool:
         """Put an individual's "no" on record (see `ports.CommunicationLog`)."""
-        return remember(self._client, declined)
+        content = denial(declined)
+        return remember(self._client, declined) or self._owing.keep(
+            CONSENT, by_check(content), {"resource": content, "if_none_exist": by_check(content)}
+        )
 
 
 def _with_review(resource: Resource, draft: EntryDraft, review: TaskDraft) -> list[Resource]:

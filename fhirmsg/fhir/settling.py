@@ -7,29 +7,27 @@ accepted is true whoever asked for it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import replace
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any, Protocol
 
-from fhirmsg import clock
 from fhirmsg.errors import RecordUnavailable
-from fhirmsg.fhir import communication
 from fhirmsg.fhir.client import FhirClient, Resource
 from fhirmsg.fhir.elements import element, elements
-from fhirmsg.fhir.entries import entry_in, own_extension
-from fhirmsg.fhir.provenance import activities, provenance
+from fhirmsg.fhir.endings import Ending
+from fhirmsg.fhir.entries import entry_in
+from fhirmsg.fhir.owing import Owing
 from fhirmsg.fhir.resources import InvalidResource, validated
 from fhirmsg.fhir.tasks import Tasks, about
-from fhirmsg.guidance.decision import Decision
-from fhirmsg.guidance.request import SendRequest
-from fhirmsg.ports import Entry, EntryStatus
+from fhirmsg.ports import AuditDraft, Entry, EntryStatus
 
 log = logging.getLogger("fhirmsg.record")
 
 # An unclear answer is looked into this often, at these intervals in seconds.
 LOOKS = (0.05, 0.45, 1.5)
 CONFLICTS = (409, 412)
-_UNRECORDED = (
+UNRECORDED = (
     "The message was handed over on an override, an emergency declaration or other evidence, and "
     "that could not be recorded. Write down who stands for it, and why."
 )
@@ -49,107 +47,155 @@ ALLOWED: dict[EntryStatus, frozenset[EntryStatus | None]] = {
 }
 
 
+class Auditing(Protocol):
+    """Has decisions told to those who audit (`fhirmsg.fhir.auditing`)."""
+
+    def resource_for(self, draft: AuditDraft) -> Resource | None:
+        """Give the AuditEvent to be written beside an entry, None where it goes elsewhere."""
+        ...
+
+    def record(self, draft: AuditDraft) -> bool:
+        """Have it recorded by itself; tells whether it is."""
+        ...
+
+
+class Written(Enum):
+    """Whether an ending stands on the record."""
+
+    DONE = "done"
+    THEIRS = "somebody else has the entry, or knows more"
+    OWED = "still to be written"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """An ending with the entry it belongs to, and what is written beside it."""
+
+    reference: str
+    message_id: str
+    attempt: str | None
+    ending: Ending
+    beside: tuple[Resource, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Give it as JSON, for the journal."""
+        return {
+            "reference": self.reference,
+            "message_id": self.message_id,
+            "attempt": self.attempt,
+            "ending": self.ending.as_json(),
+            "beside": list(self.beside),
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Settlement:
+        """Read it back."""
+        return cls(
+            reference=content["reference"],
+            message_id=content["message_id"],
+            attempt=content["attempt"],
+            ending=Ending.from_json(content["ending"]),
+            beside=tuple(content["beside"]),
+        )
+
+    @property
+    def key(self) -> str:
+        """The same for the same ending of the same attempt."""
+        return f"{self.message_id}:{self.attempt}:{self.ending.status}"
+
+
 class Settling:
     """Writes the ends of hand-offs through a FhirClient. Thread-safe."""
 
-    def __init__(self, client: FhirClient, tasks: Tasks, pause: Callable[[float], None]) -> None:
-        """Write to the client's server; `pause` waits between looks."""
+    def __init__(
+        self,
+        client: FhirClient,
+        tasks: Tasks,
+        pause: Callable[[float], None],
+        owing: Owing,
+    ) -> None:
+        """Write to the client's server; `pause` waits between looks.
+
+        owing: keeps what cannot be written now.
+        """
         self._client = client
         self._tasks = tasks
         self._pause = pause
+        self._owing = owing
 
-    def settle(
-        self,
-        entry: Entry,
-        status: EntryStatus,
-        *,
-        sent: datetime | None = None,
-        provider_id: str | None = None,
-        decision: Decision | None = None,
-        grounds: SendRequest | None = None,
-    ) -> Entry | None:
-        """Record how the hand-off ended (see `ports.CommunicationLog`)."""
+    def settle(self, entry: Entry, settlement: Settlement) -> tuple[Written, Entry | None]:
+        """Put the ending on exactly the version seen; gives the entry as it stands then."""
+        return self._settle(entry, settlement)
+
+    def settle_later(self, settlement: Settlement) -> Written:
+        """Put an ending on that was owed, whatever version stands there now."""
+        return self._settle(None, settlement)[0]
+
+    def _settle(self, entry: Entry | None, settlement: Settlement) -> tuple[Written, Entry | None]:
         current = entry
-        owed: list[Resource | None] = []
-        attempt = own_extension(entry.resource, "attempt") or None
+        alone: list[bool] = []
+        status = settlement.ending.status
         for wait in (0.0, *LOOKS):
-            if wait:
+            if wait or current is None:
                 self._pause(wait)
-                found = self._again(entry)
+                found = self._again(settlement.reference)
                 if found is None:
                     continue
                 current = found
                 if current.status is status:
                     # Our own write, whose answer was lost: what belongs beside it is still due.
-                    if owed and not moved_on(current, entry) and not self._is_beside(current):
-                        self._beside(current, owed[-1])
-                    return current
-                moved = moved_on(current, entry)
+                    ours = current.attempt == settlement.attempt
+                    if alone and ours and not self._is_beside(current):
+                        self._write_beside(current, settlement)
+                    return Written.DONE, current
+                moved = current.attempt != settlement.attempt
                 if current.status not in ALLOWED[status] or (
                     moved and status is not EntryStatus.COMPLETED
                 ):
                     # Somebody else has it now, or knows more: theirs stands. Only that a message
                     # was accepted is true whoever asked for it.
-                    return None
-            resource = communication.settled(
-                current.resource,
-                status,
-                sent=sent,
-                provider_id=provider_id,
-                decision=decision,
-                grounds=grounds,
-                attempt=attempt,
-            )
-            written = self._write(resource, current, decision, grounds, owed)
+                    return Written.THEIRS, None
+            written = self._write(settlement, current, alone)
             if written is not None:
-                return written
-        log.error("entry not settled", extra={"message_id": entry.message_id})
-        return None
+                return Written.DONE, written
+        log.error("entry not settled", extra={"message_id": settlement.message_id})
+        return Written.OWED, None
 
-    def _write(
-        self,
-        resource: Resource,
-        current: Entry,
-        decision: Decision | None,
-        grounds: SendRequest | None,
-        owed: list[Resource | None],
-    ) -> Entry | None:
-        """Write it with its Provenance; in `owed` stands what is to be written by itself."""
-        if decision is None or grounds is None or not activities(decision):
+    def _write(self, settlement: Settlement, current: Entry, alone: list[bool]) -> Entry | None:
+        """Write it with what belongs beside it; `alone` notes that the entry went by itself."""
+        resource = settlement.ending.put_on(current.resource)
+        if not settlement.beside:
             return self._put(resource, current)
         put = {"method": "PUT", "url": current.reference, "ifMatch": f'W/"{current.version_id}"'}
-        post = {"method": "POST", "url": "Provenance"}
         try:
-            beside = validated(provenance(current.reference, grounds, decision, clock.now()))
             entries = [
                 {"resource": validated(resource, known=current.resource), "request": put},
-                {"resource": beside, "request": post},
+                *(
+                    {"resource": each, "request": {"method": "POST", "url": each["resourceType"]}}
+                    for each in settlement.beside
+                ),
             ]
             outer, inner = self._client.transaction(entries)
         except RecordUnavailable:
             return None
         except (InvalidResource, ValueError):
-            return self._put_and_then(resource, current, None, owed)
+            return self._put_alone(resource, current, settlement, alone)
         if outer.status in CONFLICTS:
             return None
         if not outer.good:
             # That it was sent has to be on the record, whatever the server makes of the rest.
-            return self._put_and_then(resource, current, beside, owed)
+            return self._put_alone(resource, current, settlement, alone)
         written = inner[0].resource
         return entry_in(inner[0]) if written else replace(current, status=_status(resource))
 
-    def _put_and_then(
-        self,
-        resource: Resource,
-        current: Entry,
-        beside: Resource | None,
-        owed: list[Resource | None],
+    def _put_alone(
+        self, resource: Resource, current: Entry, settlement: Settlement, alone: list[bool]
     ) -> Entry | None:
-        """Write the entry by itself, then the Provenance."""
-        owed.append(beside)
+        """Write the entry by itself, then what belongs beside it."""
+        alone.append(True)
         written = self._put(resource, current)
         if written is not None:
-            self._beside(written, beside)
+            self._write_beside(written, settlement)
         return written
 
     def _is_beside(self, written: Entry) -> bool:
@@ -160,14 +206,22 @@ class Settling:
             return False
         return answer.good and bool(elements(element(answer.resource).get("entry")))
 
-    def _beside(self, written: Entry, provenance: Resource | None) -> None:
-        """Write the Provenance by itself; a person is asked when it cannot be."""
-        try:
-            recorded = provenance is not None and self._client.create(provenance).good
-        except RecordUnavailable:
-            recorded = False
-        if not recorded:
-            self._tasks.ask(about(written, "evidence-unrecorded", _UNRECORDED))
+    def _write_beside(self, written: Entry, settlement: Settlement) -> None:
+        """Write each by itself; what cannot be written is owed, or a person is asked."""
+        for resource in settlement.beside:
+            try:
+                answer = self._client.create(resource)
+                lost = answer.status >= 500 or answer.status == 429
+            except RecordUnavailable:
+                answer, lost = None, True
+            if answer is not None and answer.good:
+                continue
+            if lost and self._owing.create(resource):
+                continue
+            if resource["resourceType"] == "Provenance":
+                self._tasks.ask(about(written, "evidence-unrecorded", UNRECORDED))
+            else:
+                log.error("audit not recorded", extra={"message_id": written.message_id})
 
     def _put(self, resource: Resource, current: Entry) -> Entry | None:
         try:
@@ -183,17 +237,12 @@ class Settling:
             return entry_in(answer)
         return replace(current, status=_status(resource))
 
-    def _again(self, entry: Entry) -> Entry | None:
+    def _again(self, reference: str) -> Entry | None:
         try:
-            answer = self._client.read(entry.reference)
+            answer = self._client.read(reference)
         except RecordUnavailable:
             return None
         return entry_in(answer) if answer.good and answer.resource else None
-
-
-def moved_on(current: Entry, entry: Entry) -> bool:
-    """Tell whether somebody else has taken the entry over."""
-    return current.attempt != entry.attempt
 
 
 def _status(resource: Resource) -> EntryStatus:

@@ -7,7 +7,10 @@ somebody objects.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 from urllib.parse import quote
 
 from fhirmsg import clock
@@ -18,8 +21,10 @@ from fhirmsg.fhir.client import FhirAnswer, FhirClient, Resource
 from fhirmsg.fhir.communication import LABEL_RESTRICTED, instant, person_reference
 from fhirmsg.fhir.elements import element, elements, text_of, version_of
 from fhirmsg.fhir.entries import own_extension
+from fhirmsg.fhir.owing import CLOSE_TASK, TASK, Owing
 from fhirmsg.fhir.resources import InvalidResource, validated
 from fhirmsg.fhir.searching import read_all_pages
+from fhirmsg.guidance.terms import Person
 from fhirmsg.ports import Entry, TaskDraft, task_key
 
 log = logging.getLogger("fhirmsg.record")
@@ -80,21 +85,63 @@ def by_key(key: str) -> str:
     return "identifier=" + quote(f"{codes.TASK_SYSTEM}|{key}", safe="")
 
 
-class Tasks:
-    """Writes Tasks through a FhirClient; a failure is logged and told, never raised."""
+def as_json(draft: TaskDraft) -> dict[str, Any]:
+    """Give a draft as JSON, for the journal."""
+    return asdict(draft)
 
-    def __init__(self, client: FhirClient) -> None:
+
+def from_json(content: Mapping[str, Any]) -> TaskDraft:
+    """Read it back."""
+    asked_by = content["requester"]
+    return TaskDraft(
+        **{
+            **content,
+            "findings": tuple((code, sentence) for code, sentence in content["findings"]),
+            "roles": tuple(content["roles"]),
+            "requester": None if asked_by is None else Person(**asked_by),
+        }
+    )
+
+
+class Tasks:
+    """Writes Tasks through a FhirClient; a failure is logged and told, never raised.
+
+    What the server cannot take now is owed, and counts as done: it will stand.
+    """
+
+    def __init__(self, client: FhirClient, owing: Owing) -> None:
         """Write to the client's server."""
         self._client = client
+        self._owing = owing
 
     def ask(self, draft: TaskDraft) -> bool:
         """Open a Task unless there is one of its key, in whatever state."""
-        return self._create(draft) is not None
+        return self.write(draft, renew=False) or self._owing.keep(
+            TASK, draft.key, {"task": as_json(draft), "renew": False}
+        )
 
     def keep(self, draft: TaskDraft) -> bool:
         """Have a Task stand as drafted (see `ports.CommunicationLog.keep_task`)."""
+        return self.write(draft, renew=True) or self._owing.keep(
+            TASK, draft.key, {"task": as_json(draft), "renew": True}
+        )
+
+    def close(self, key: str, *, done: bool, note: str, attempts: frozenset[str] | None) -> bool:
+        """Complete or cancel a Task (see `ports.CommunicationLog.close_task`)."""
+        content = {
+            "key": key,
+            "done": done,
+            "note": note,
+            "attempts": None if attempts is None else sorted(attempts),
+        }
+        return self.write_closed(key, done=done, note=note, attempts=attempts) or self._owing.keep(
+            CLOSE_TASK, key, content
+        )
+
+    def write(self, draft: TaskDraft, *, renew: bool) -> bool:
+        """Create the Task now, and bring one that is there up to date if asked to."""
         answer = self._create(draft)
-        if answer is None or answer.status == 201:
+        if answer is None or answer.status == 201 or not renew:
             return answer is not None
         wanted = task(draft, clock.now())
         found = element(answer.resource)
@@ -111,8 +158,10 @@ class Tasks:
         log.error("task not brought up to date", extra={"code": draft.code})
         return False
 
-    def close(self, key: str, *, done: bool, note: str, attempts: frozenset[str] | None) -> bool:
-        """Complete or cancel a Task (see `ports.CommunicationLog.close_task`)."""
+    def write_closed(
+        self, key: str, *, done: bool, note: str, attempts: frozenset[str] | None
+    ) -> bool:
+        """Complete or cancel a Task now."""
         for _ in range(_TRIES):
             try:
                 found = [each for each in self._of(key) if each.get("status") in _OPEN]

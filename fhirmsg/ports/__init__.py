@@ -38,6 +38,7 @@ from fhirmsg.ports.record import (
     ReadResult,
     RecordReader,
     TaskDraft,
+    UnreadRecords,
     task_key,
 )
 
@@ -73,5 +74,6 @@ __all__ = [
     "TaskDraft",
     "TellsByItsId",
     "TellsReceipts",
+    "UnreadRecords",
     "task_key",
 ]

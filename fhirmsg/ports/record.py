@@ -31,7 +31,9 @@ class Entry:
     `resource` is the Communication itself, kept for the next version-checked update.
     `on_evidence`: the decision it was opened on stood on evidence, whatever that was.
     `age_seconds` is the server's own Date less its own lastUpdated, None when either is missing.
-    `emergency`: it says that it was opened in an emergency.
+    `emergency`: it says that it was opened in an emergency. `delivered`: the highest of what the
+    provider told afterwards, a `Delivery`. `sealed`: the request less its evidence, under this
+    service's key, while another channel may be tried. `part_of`: the leg before this one.
     """
 
     reference: str
@@ -56,7 +58,15 @@ class Entry:
     text: str | None = field(default=None, repr=False)
     fidelity: str | None = None
     emergency: bool = False
+    delivered: str | None = None
+    sealed: str | None = field(default=None, repr=False)
+    part_of: str | None = None
     resource: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def on_server(self) -> bool:
+        """Whether the FHIR server has it; one that was opened in an outage waits in the journal."""
+        return self.reference.startswith("Communication/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +90,14 @@ class RecordReader(Protocol):
 
         Raises PatientNotFound, RecipientNotFound, PatientAmbiguous or RecordUnavailable.
         """
+        ...
+
+
+class UnreadRecords(RecordReader, Protocol):
+    """Reads as far as it can while the FHIR server is away; `read` never raises for that."""
+
+    def unread(self, request: SendRequest, policy: LocalPolicy, message_id: str) -> ReadResult:
+        """Give the facts of a record of which nothing can be read."""
         ...
 
 
@@ -150,6 +168,8 @@ class EntryDraft:
     proxy_consent: str | None = None
     copy_body: bool = True
     review: TaskDraft | None = None
+    fallback: str | None = field(default=None, repr=False)
+    part_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,11 +245,20 @@ class CommunicationLog(Protocol):
         provider_id: str | None = None,
         decision: Decision | None = None,
         grounds: SendRequest | None = None,
+        audit: AuditDraft | None = None,
     ) -> Entry | None:
-        """Record how the hand-off ended; None when that could not be written.
+        """Record how the hand-off ended; None when that could not be written, or not yet.
 
         With `grounds`, what the decision stands on in the evidence of that request is written
-        beside it as a Provenance: an override, an emergency, a review, a reason.
+        beside it as a Provenance: an override, an emergency, a review, a reason. `audit` is told
+        to those who audit, by whoever writes the ending.
+        """
+        ...
+
+    def note_decision(self, audit: AuditDraft) -> bool:
+        """Have a decision audited on which nothing was opened; tells whether it is.
+
+        Never raises; a failure is logged.
         """
         ...
 

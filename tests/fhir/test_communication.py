@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from fhirmsg.fhir import communication
-from fhirmsg.fhir.communication import opened, reclaimed, settled
+from fhirmsg.fhir.communication import opened, reclaimed
+from fhirmsg.fhir.endings import settled
 from fhirmsg.fhir.resources import validated
 from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.decision import decide

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from fhirmsg.fhir.communication import opened, settled
+from fhirmsg.fhir.communication import opened
+from fhirmsg.fhir.endings import settled
 from fhirmsg.fhir.entries import entry_of
 from fhirmsg.ports import EntryStatus
 from tests import builders
