@@ -38,6 +38,11 @@ _LOST_REVIEW_TEXT = (
     "what the emergency set aside. Find out from the person who declared it, and talk it over. To "
     "be closed, with its outcome, by somebody else than that person."
 )
+_NO_EVIDENCE_TEXT = (
+    "The message left, and the process that decided on it ended before it could record on what "
+    "ground. The call that came after brought evidence, such as an override or an emergency "
+    "declaration: write down who stands for it and why."
+)
 _HOLD_TEXT = (
     "A message is held and was not sent. What holds it is listed here; one of the roles named can "
     "supply what is missing. The sender then sends it again under the same Idempotency-Key."
@@ -188,6 +193,24 @@ def declined(call: Call, case: Case, decision: Decision) -> Declined | None:
     )
 
 
+def ask_for_review(log: CommunicationLog, entry: Entry) -> None:
+    """Have an emergency reviewed of which it is not known any more what it set aside.
+
+    A review that is there already lists what nobody can know now: it stays as it is.
+    """
+    if entry.emergency:
+        log.ask_a_person(entry, REVIEW, _LOST_REVIEW_TEXT)
+
+
+def ask_for_evidence(log: CommunicationLog, entry: Entry, *, surely: bool = False) -> None:
+    """Ask on what ground a message left, where the decision died with its process.
+
+    surely: it did stand on evidence, whatever the entry says of itself.
+    """
+    if surely or entry.on_evidence:
+        log.ask_a_person(entry, "completed-without-evidence", _NO_EVIDENCE_TEXT)
+
+
 class FollowUp:
     """Has what an outcome leaves behind written. Thread-safe; never raises."""
 
@@ -233,9 +256,7 @@ class FollowUp:
 
     def _review(self, call: Call, entry: Entry, decision: Decision | None) -> None:
         if decision is None:
-            if entry.emergency:
-                # One that is there already lists what this call cannot know: it stays as it is.
-                self._log.ask_a_person(entry, REVIEW, _LOST_REVIEW_TEXT)
+            ask_for_review(self._log, entry)
             return
         review = review_of(
             call,

@@ -14,7 +14,7 @@ from fhirmsg.answers import Answer, RecordState, Retry, State
 from fhirmsg.calls import Call, Times
 from fhirmsg.clock import Deadline
 from fhirmsg.errors import StillRunning, TryLater
-from fhirmsg.following_up import FollowUp
+from fhirmsg.following_up import FollowUp, ask_for_evidence
 from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.decision import Decision, Verdict
 from fhirmsg.guidance.request import NO_EVIDENCE
@@ -38,7 +38,7 @@ audit = logging.getLogger("fhirmsg.audit")
 _TRIES = 2
 # How long the first of several entries waits for the others to give way, look by look.
 _PATIENCE = (0.1, 0.3, 0.6, 1.0, 1.0, 0.0)
-_UNKNOWN = (
+UNKNOWN = (
     "The message may have left, and the provider cannot tell. It is not sent again by itself: "
     "find out whether it arrived."
 )
@@ -46,11 +46,6 @@ _RECORDED_LATER = (
     "The FHIR server is away: the message went on what the request brought, without a look at "
     "safety restrictions. Its record entry is kept on this host and follows when the server is "
     "back."
-)
-_NO_EVIDENCE = (
-    "The message left, and the process that decided on it ended before it could record on what "
-    "ground. The call that came after brought evidence, such as an override or an emergency "
-    "declaration: write down who stands for it and why."
 )
 
 
@@ -256,9 +251,9 @@ class HandOff:
         self._follow_up.handed_off(attempt.call, entry, decision)
         if accepted:
             self._follow_up.sent(attempt.call)
-        if accepted and decision is None and _stood_on_evidence(attempt):
-            # The decision it left on died with its process, and with it the Provenance.
-            self._log.ask_a_person(attempt.entry, "completed-without-evidence", _NO_EVIDENCE)
+        if accepted and decision is None:
+            brings = attempt.call.request.evidence != NO_EVIDENCE
+            ask_for_evidence(self._log, attempt.began or attempt.entry, surely=brings)
         what = "accepted" if accepted else "refused by the provider"
         note(attempt.call, what, decision, reason=receipt.reason)
         return answers.for_entry(
@@ -285,7 +280,7 @@ class HandOff:
             ),
         )
         self._follow_up.handed_off(attempt.call, settled or attempt.entry, sending)
-        self._log.ask_a_person(attempt.entry, "unknown", _UNKNOWN)
+        self._log.ask_a_person(attempt.entry, "unknown", UNKNOWN)
         note(attempt.call, "may have left", decision)
         answer = answers.for_entry(
             attempt.call,
@@ -293,7 +288,7 @@ class HandOff:
             status=State.UNKNOWN,
             decision=decision,
             written=settled is not None,
-            note=_UNKNOWN,
+            note=UNKNOWN,
         )
         return replace(answer, replayed=False)
 
@@ -321,12 +316,6 @@ def _audit(attempt: Attempt, ground: Ground | None, result: str) -> AuditDraft |
         return None
     reference = attempt.entry.reference if attempt.entry.on_server else None
     return audit_of(attempt.call, ground.case, ground.decision, result, reference)
-
-
-def _stood_on_evidence(attempt: Attempt) -> bool:
-    """Tell whether what left on a decision that is lost may have left on evidence."""
-    began = attempt.began or attempt.entry
-    return began.on_evidence or attempt.call.request.evidence != NO_EVIDENCE
 
 
 def _hand_over(

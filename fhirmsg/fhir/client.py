@@ -147,6 +147,20 @@ class FhirClient:
         outer = self._call("POST", self.base, bundle, headers=headers)
         return outer, inner_answers(outer, len(entries)) if outer.good else []
 
+    def batch_writes(self, entries: list[Resource], *, deadline: Deadline) -> list[FhirAnswer]:
+        """POST writes as a batch Bundle: each stands or fails alone; one answer each, in order.
+
+        Raises RecordUnavailable when the outer call fails: then nobody knows which were written.
+        """
+        bundle = {"resourceType": "Bundle", "type": "batch", "entry": entries}
+        headers = {**_FRESH, "Prefer": "return=minimal"}
+        outer = self._call("POST", self.base, bundle, deadline=deadline, headers=headers)
+        if not outer.good:
+            raise RecordUnavailable(
+                f"The FHIR server answered {outer.status} to a batch of writes."
+            )
+        return inner_answers(outer, len(entries))
+
     def delete(self, path: str) -> FhirAnswer:
         """DELETE a path below the base. Raises RecordUnavailable."""
         return self._call("DELETE", f"{self.base}/{path}")

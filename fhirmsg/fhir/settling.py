@@ -104,6 +104,10 @@ class Settlement:
         return f"{self.message_id}:{self.attempt}:{self.ending.status}"
 
 
+class _Gone(Exception):
+    """The entry was taken off the server: nothing can be put on it any more."""
+
+
 class Settling:
     """Writes the ends of hand-offs through a FhirClient. Thread-safe."""
 
@@ -123,13 +127,20 @@ class Settling:
         self._pause = pause
         self._owing = owing
 
-    def settle(self, entry: Entry, settlement: Settlement) -> tuple[Written, Entry | None]:
-        """Put the ending on exactly the version seen; gives the entry as it stands then."""
-        return self._settle(entry, settlement)
+    def settle(self, entry: Entry | None, settlement: Settlement) -> tuple[Written, Entry | None]:
+        """Put the ending on exactly the version seen; gives the entry as it stands then.
+
+        Without an entry it is read first.
+        """
+        try:
+            return self._settle(entry, settlement)
+        except _Gone:
+            log.error("entry gone", extra={"message_id": settlement.message_id})
+            return Written.THEIRS, None
 
     def settle_later(self, settlement: Settlement) -> Written:
         """Put an ending on that was owed, whatever version stands there now."""
-        return self._settle(None, settlement)[0]
+        return self.settle(None, settlement)[0]
 
     def _settle(self, entry: Entry | None, settlement: Settlement) -> tuple[Written, Entry | None]:
         current = entry
@@ -242,6 +253,8 @@ class Settling:
             answer = self._client.read(reference)
         except RecordUnavailable:
             return None
+        if answer.status in (404, 410):
+            raise _Gone
         return entry_in(answer) if answer.good and answer.resource else None
 
 

@@ -62,6 +62,8 @@ class Provider(Protocol):
     kind: ProviderKind
     settle_seconds: float
     """Seconds after which `find` is complete for anything accepted before."""
+    retention_seconds: float | None
+    """For how long `find` knows a message, None for ever or where nothing can be found."""
 
     def send(self, message: OutboundMessage, *, start_by: Deadline, deadline: Deadline) -> Receipt:
         """Hand one message over.
