@@ -6,7 +6,7 @@ stands sealed on the record entry of the leg before it, and nowhere else.
 
 from __future__ import annotations
 
-import json
+import base64
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -17,9 +17,9 @@ from fhirmsg.guidance.policy import LocalPolicy
 from fhirmsg.guidance.request import NO_EVIDENCE, Content, SendRequest, Service
 from fhirmsg.guidance.terms import Channel, Declared, Device, Occasion, Person, Purpose
 from fhirmsg.ports import Entry
-from fhirmsg.sealing import Seal
+from fhirmsg.sealing import Seal, Unsealable
 
-_PURPOSE = "fhirmsg fallback request"
+_PURPOSE = b"fhirmsg fallback request"
 _UUID_LENGTH = 36
 
 
@@ -36,7 +36,7 @@ class Fallback:
 
     def __init__(self, key: bytes, policies: Mapping[str, LocalPolicy]) -> None:
         """Seal under this key; `policies` by ODS code."""
-        self._seal = Seal(key, _PURPOSE)
+        self._seal = Seal([key], purpose=_PURPOSE, salt=b"")
         self._policies = policies
 
     def sealed_for(self, call: Call) -> str | None:
@@ -51,15 +51,14 @@ class Fallback:
         if not _channels_left(call.policy, tried):
             return None
         content = {"request": _as_json(request), "tried": [str(each) for each in tried]}
-        return self._seal.seal(json.dumps(content), call.message_id)
+        return base64.urlsafe_b64encode(self._seal.close(content, [call.message_id])).decode()
 
     def next_legs(self, entry: Entry) -> tuple[Call, ...]:
         """Give the calls that may follow a failed one, in the policy's order; none if unreadable.
 
         All have the id of the next leg: the first that is sent takes it.
         """
-        text = None if entry.sealed is None else self._seal.opened(entry.sealed, entry.message_id)
-        leg = None if text is None else _leg_in(text)
+        leg = self._leg_of(entry)
         policy = None if leg is None else self._policies.get(leg.request.organization)
         if leg is None or policy is None:
             return ()
@@ -80,6 +79,13 @@ class Fallback:
             )
             tried = (*tried, channel)
         return tuple(calls)
+
+    def _leg_of(self, entry: Entry) -> Leg | None:
+        try:
+            sealed = base64.urlsafe_b64decode(entry.sealed or "")
+            return _leg_in(self._seal.open(sealed, [entry.message_id]))
+        except (Unsealable, ValueError):
+            return None
 
 
 def leg_id(message_id: str, further: int) -> str:
@@ -105,10 +111,9 @@ def _as_json(request: SendRequest) -> dict[str, Any]:
 _LEFT_OUT = ("evidence", "contact_point")
 
 
-def _leg_in(text: str) -> Leg | None:
+def _leg_in(content: Mapping[str, Any]) -> Leg | None:
     """Read a leg back; None when it is not what this version writes."""
     try:
-        content = json.loads(text)
         written = content["request"]
         late = written["not_after"]
         request = SendRequest(

@@ -1,44 +1,63 @@
-"""Sealing: texts that leave this service for a store of others and are to come back unread.
-
-AES-256-GCM, under a key of its own for each purpose (HKDF-SHA-256 from the record key). What is
-sealed is bound to the place it belongs to, and opens nowhere else.
-"""
+"""Sealing: JSON encrypted and authenticated, and bound to the place where it is kept."""
 
 from __future__ import annotations
 
-import base64
+import json
 import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+SHORTEST_KEY_BYTES = 32
+_KEY_BYTES = 32
 _NONCE_BYTES = 12
-_VERSION = "1."
+
+
+class Unsealable(Exception):
+    """What was kept is not what any of the keys sealed for this place."""
 
 
 class Seal:
-    """Seals and opens under one key. Thread-safe."""
+    """Seals with the first of its keys and opens with any: AES-256-GCM, a fresh nonce each time.
 
-    def __init__(self, key: bytes, purpose: str) -> None:
-        """Derive the key for this purpose."""
-        derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose.encode())
-        self._cipher = AESGCM(derived.derive(key))
+    The keys (32 random bytes or more) are never used as they are: `purpose` and `salt` go into
+    what is derived from them (HKDF, RFC 5869). Raises ValueError for a key that is too short.
+    """
 
-    def seal(self, text: str, place: str) -> str:
-        """Give a text sealed for this place, printable."""
+    def __init__(self, keys: Sequence[bytes], *, purpose: bytes, salt: bytes) -> None:
+        """Derive what is sealed with, from the newest key to the oldest."""
+        if not keys or min(map(len, keys)) < SHORTEST_KEY_BYTES:
+            raise ValueError(f"a key of {SHORTEST_KEY_BYTES} bytes or more is needed")
+        self._ciphers = [
+            AESGCM(HKDF(algorithm=SHA256(), length=_KEY_BYTES, salt=salt, info=purpose).derive(key))
+            for key in keys
+        ]
+
+    def close(self, payload: Mapping[str, Any], place: Sequence[str]) -> bytes:
+        """Seal a payload for one place; raises TypeError or ValueError when it is not JSON."""
+        text = json.dumps(dict(payload), allow_nan=False, separators=(",", ":")).encode()
         nonce = os.urandom(_NONCE_BYTES)
-        sealed = self._cipher.encrypt(nonce, text.encode(), place.encode())
-        return _VERSION + base64.urlsafe_b64encode(nonce + sealed).decode()
+        return nonce + self._ciphers[0].encrypt(nonce, text, _bound(place))
 
-    def opened(self, sealed: str, place: str) -> str | None:
-        """Give the text; None when it was not sealed under this key for this place."""
-        if not sealed.startswith(_VERSION):
-            return None
-        try:
-            raw = base64.urlsafe_b64decode(sealed.removeprefix(_VERSION))
-            text = self._cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], place.encode())
-            return text.decode()
-        except (InvalidTag, ValueError):
-            return None
+    def open(self, sealed: object, place: Sequence[str]) -> dict[str, Any]:
+        """Give the payload back. Raises Unsealable, with nothing in it of what was kept."""
+        if not isinstance(sealed, bytes):
+            raise Unsealable
+        for cipher in self._ciphers:
+            try:
+                text = cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _bound(place))
+                payload = json.loads(text)
+            except (InvalidTag, ValueError):
+                continue
+            if isinstance(payload, dict):
+                return payload
+        raise Unsealable
+
+
+def _bound(place: Sequence[str]) -> bytes:
+    # A list in JSON: no two places can give the same bytes, whatever their parts hold.
+    return json.dumps(list(place)).encode()

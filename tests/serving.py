@@ -126,6 +126,7 @@ def write_settings(
         "FHIRMSG_POLICY_FILES": str(folder / "policy.yaml"),
         "FHIRMSG_CLIENTS_FILE": str(folder / "clients.yaml"),
         "FHIRMSG_RECORD_KEY": "a key of the tests that keys nothing else",
+        "FHIRMSG_JOURNAL_FILE": str(folder.resolve() / "journal.sqlite3"),
         "FHIRMSG_OUTBOX_FILE": str(folder / "outbox.sqlite3"),
         "FHIRMSG_PORT": "0",
         **extra,

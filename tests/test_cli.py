@@ -133,7 +133,10 @@ def test_serve_tells_every_fault_of_the_settings_and_does_not_start() -> None:
     found = run("serve", FHIRMSG_PORT="x", FHIRMSG_TYPO="y")
     assert found.exit_code == 1
     assert found.stdout == ""
-    for name in ("PORT", "TYPO", "FHIR_BASE_URL", "RECORD_KEY", "POLICY_FILES", "CLIENTS_FILE"):
+    for name in (
+        *("PORT", "TYPO", "FHIR_BASE_URL", "RECORD_KEY", "POLICY_FILES", "CLIENTS_FILE"),
+        "JOURNAL_FILE",
+    ):
         assert f"  FHIRMSG_{name}: " in found.stderr
 
 

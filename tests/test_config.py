@@ -13,6 +13,7 @@ from fhirmsg.clients import ApiScope, digest_of, new_key
 from fhirmsg.clientsfile import parse_clients
 from fhirmsg.config import Settings
 from fhirmsg.errors import SettingsError
+from fhirmsg.providers.outbox import Outbox
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "policy"
 RECORD_KEY = "a key of the tests that keys nothing else"
@@ -40,6 +41,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "FHIRMSG_POLICY_FILES": str(tmp_path / "policy.yaml"),
         "FHIRMSG_CLIENTS_FILE": str(tmp_path / "clients.yaml"),
         "FHIRMSG_RECORD_KEY": RECORD_KEY,
+        "FHIRMSG_JOURNAL_FILE": str(tmp_path / "journal.sqlite3"),
         "FHIRMSG_OUTBOX_FILE": str(tmp_path / "outbox.sqlite3"),
     }
 
@@ -131,11 +133,12 @@ def test_every_fault_is_told_at_once_with_what_to_do(tmp_path: Path) -> None:
         f"{tmp_path / 'clients.yaml'}: tests.organisations: is missing; ",
         "FHIRMSG_FHIR_BASE_URL: is plain http",
         "FHIRMSG_RECORD_KEY: is not set; ",
+        "FHIRMSG_JOURNAL_FILE: is not set; ",
         "FHIRMSG_PORT: is not right; write a whole number from 0 to 65535",
         "FHIRMSG_THREDS: is not a setting of this version; did you mean FHIRMSG_THREADS?",
     ):
         assert part in told
-    assert len(found) == 8
+    assert len(found) == 9
 
 
 def test_what_is_required_is_named_when_nothing_is_set() -> None:
@@ -144,6 +147,7 @@ def test_what_is_required_is_named_when_nothing_is_set() -> None:
         "FHIRMSG_FHIR_BASE_URL",
         "FHIRMSG_CLIENTS_FILE",
         "FHIRMSG_RECORD_KEY",
+        "FHIRMSG_JOURNAL_FILE",
     ]
 
 
@@ -506,3 +510,40 @@ def test_a_value_out_of_bounds_is_a_fault(
 ) -> None:
     (told,) = faults(environment, **{name: text})
     assert told.startswith(f"FHIRMSG_{name}: is not right; write ")
+
+
+def test_the_journal_is_made_for_its_owner_alone(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    path = tmp_path / "kept" / "journal"
+    path.parent.mkdir()
+    assert settings(environment, JOURNAL_FILE=str(path)).journal_file == str(path)
+    assert [each.name for each in path.parent.iterdir()] == ["journal"]
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("journal.sqlite3", "does not begin at the root; name a file on a persistent volume"),
+        ("{folder}/missing/journal", "/missing/journal is in no folder that is there; make it"),
+        ("{folder}", "it cannot be used (is a directory)"),
+        ("{folder}/empty", "its file is empty, so what was in it may be lost"),
+        ("{folder}/policy.yaml", "it is not a journal or is damaged"),
+        ("{folder}/other.sqlite3", "another program's"),
+    ],
+)
+def test_a_journal_that_cannot_be_used_is_told(
+    environment: dict[str, str], tmp_path: Path, path: str, told: str
+) -> None:
+    (tmp_path / "empty").touch()
+    (tmp_path / "policy.yaml").write_text(POLICY * 50)
+    Outbox(str(tmp_path / "other.sqlite3")).close()
+    before = sorted((each.name, each.stat().st_size) for each in tmp_path.iterdir())
+    [fault] = [
+        each
+        for each in faults(environment, JOURNAL_FILE=path.format(folder=tmp_path))
+        if "JOURNAL_FILE" in each
+    ]
+    assert told in fault
+    assert sorted((each.name, each.stat().st_size) for each in tmp_path.iterdir()) == before

@@ -73,7 +73,9 @@ def test_every_variable_is_documented_and_every_documented_one_exists() -> None:
     assert {f"FHIRMSG_{name}" for name in asked} <= documented
 
 
-SOURCE = (ROOT / "fhirmsg" / "config.py").read_text(encoding="utf-8")
+SOURCE = "".join(
+    each.read_text(encoding="utf-8") for each in sorted((ROOT / "fhirmsg" / "config").glob("*.py"))
+)
 
 
 def keys_of(value: Any) -> set[str]:

@@ -14,6 +14,7 @@ from fhirmsg.calls import Times
 from fhirmsg.clients import Client
 from fhirmsg.config.addresses import FLAGS, base_url, ca_file, proxies
 from fhirmsg.config.files import clients, policies
+from fhirmsg.config.journal import journal_file
 from fhirmsg.config.providers import check_providers, configured
 from fhirmsg.config.smtp import smtp
 from fhirmsg.environment import Variables
@@ -32,6 +33,7 @@ class Settings:
 
     policies: by ODS code, upper case. record_key keys the digests on the record and the page
     cursors. proxies: URL of the proxy by scheme, for `requests`. threads serve requests.
+    journal_file None keeps the journal in memory, for tests and embedding.
     spelling: whether spelling and grammar of messages are checked.
     """
 
@@ -46,6 +48,7 @@ class Settings:
     ca_file: str | None = None
     times: Times = field(default_factory=Times)
     outbox_file: str | None = None
+    journal_file: str | None = None
     smtp: SmtpSettings | None = None
     log_level: str = "INFO"
     spelling: bool = False
@@ -77,6 +80,7 @@ class Settings:
                 handoff=seconds("HANDOFF_SECONDS", 0.1, 300, 20.0),
                 margin=seconds("LEASE_MARGIN_SECONDS", 0, 3600, 60.0),
             ),
+            journal_file=journal_file(variables),
             outbox_file=variables.text("OUTBOX_FILE", default="") or None,
             smtp=smtp(variables),
             log_level=variables.choice("LOG_LEVEL", _LOG_LEVELS, "INFO", str.upper),

@@ -76,6 +76,7 @@ def _environment(
         "FHIRMSG_POLICY_FILES": str(policy),
         "FHIRMSG_CLIENTS_FILE": str(clients),
         "FHIRMSG_RECORD_KEY": digest,
+        "FHIRMSG_JOURNAL_FILE": str(folder / "journal.sqlite3"),
         "FHIRMSG_OUTBOX_FILE": str(folder / "outbox.sqlite3"),
         "FHIRMSG_HOST": host,
         "FHIRMSG_PORT": str(port),

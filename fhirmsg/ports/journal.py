@@ -34,8 +34,8 @@ class JournalItem:
 
     number rises and never comes again. key is unique among the items of one `owed`. payload is
     JSON; on disk it is encrypted. state and attempt belong to whoever keeps the item. revision
-    rises with each change. age_seconds is on this host's boot clock since the last change, None
-    when the host was started anew since then. tries counts `postpone`.
+    rises with each `change`. age_seconds is on this host's boot clock since the last change, None
+    when the host was started anew since then. tries counts `postpone`, which leaves both alone.
     """
 
     number: int
@@ -76,7 +76,10 @@ class Journal(Protocol):
         ...
 
     def find(self, owed: Owed, key: str) -> JournalItem | None:
-        """Give the item of this key."""
+        """Give the item of this key, None when there is surely none.
+
+        Raises JournalUnavailable when it is there and cannot be opened (`due` leaves it out).
+        """
         ...
 
     def change(
@@ -95,7 +98,10 @@ class Journal(Protocol):
         ...
 
     def postpone(self, item: JournalItem, seconds: float) -> None:
-        """Leave an item alone for so long; nothing if it changed since it was read."""
+        """Leave an item alone for so long; nothing if it changed since it was read.
+
+        A restart of the host makes it due.
+        """
         ...
 
     def hurry(self) -> None:
@@ -115,7 +121,10 @@ class Journal(Protocol):
         ...
 
     def wait(self, seconds: float) -> bool:
-        """Wait until something is kept by this process, at most so long; tells whether it was."""
+        """Wait until this process keeps or hurries something, at most so long.
+
+        Tells whether it did since this thread waited last; then it returns at once.
+        """
         ...
 
     def why_unusable(self) -> str | None:

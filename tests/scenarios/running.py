@@ -145,6 +145,7 @@ class Stage:
                 "FHIRMSG_POLICY_FILES": str(folder / "policy.yaml"),
                 "FHIRMSG_CLIENTS_FILE": str(folder / "clients.yaml"),
                 "FHIRMSG_RECORD_KEY": _RECORD_KEY,
+                "FHIRMSG_JOURNAL_FILE": str(folder / "journal.sqlite3"),
                 "FHIRMSG_OUTBOX_FILE": str(folder / "outbox.sqlite3"),
             }
         )
