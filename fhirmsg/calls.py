@@ -11,12 +11,19 @@ from fhirmsg.guidance.request import SendRequest, message_digest
 from fhirmsg.guidance.terms import Channel
 
 # Fixed for ever: message ids of all time hang on it.
+_UUID_LENGTH = 36
 _NAMESPACE = UUID("5b1f2f0a-6a1c-5e0e-9a52-0c6a2f3d7e11")
 
 
 def message_id_for(client_id: str, idempotency_key: str) -> str:
     """Give the message id: the same for one client and key, different for any other pair."""
     return str(uuid5(uuid5(_NAMESPACE, client_id), idempotency_key))
+
+
+def leg_id(message_id: str, further: int) -> str:
+    """Give the id of the leg that comes so many after this one; the first has no number."""
+    first, number = message_id[:_UUID_LENGTH], message_id[_UUID_LENGTH + 1 :]
+    return f"{first}-{(int(number) if number.isdecimal() else 1) + further}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,5 +78,9 @@ class CallbackUnreadable(FhirmsgError):
     """A callback comes from the provider and is not what it documents; nothing was taken."""
 
 
+class ProviderUnknown(FhirmsgError):
+    """No provider of this name is set up, or it does not call back."""
+
+
 class JournalUnavailable(FhirmsgError):
     """The journal file cannot be read or written, so nothing can be kept on this host."""

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from fhirmsg.calls import Call
+from fhirmsg.calls import Call, leg_id
 from fhirmsg.guidance.policy import LocalPolicy
 from fhirmsg.guidance.request import NO_EVIDENCE, Content, SendRequest, Service
 from fhirmsg.guidance.terms import Channel, Declared, Device, Occasion, Person, Purpose
@@ -20,7 +20,6 @@ from fhirmsg.ports import Entry
 from fhirmsg.sealing import Seal, Unsealable
 
 _PURPOSE = b"fhirmsg fallback request"
-_UUID_LENGTH = 36
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +53,9 @@ class Fallback:
         return base64.urlsafe_b64encode(self._seal.close(content, [call.message_id])).decode()
 
     def next_legs(self, entry: Entry) -> tuple[Call, ...]:
-        """Give the calls that may follow a failed one, in the policy's order; none if unreadable.
+        """Give the calls that may follow a failed one, in the order of the policy.
 
-        All have the id of the next leg: the first that is sent takes it.
+        Each has an id of its own. None follows where the request is gone or cannot be read.
         """
         leg = self._leg_of(entry)
         policy = None if leg is None else self._policies.get(leg.request.organization)
@@ -86,12 +85,6 @@ class Fallback:
             return _leg_in(self._seal.open(sealed, [entry.message_id]))
         except (Unsealable, ValueError):
             return None
-
-
-def leg_id(message_id: str, further: int) -> str:
-    """Give the id of the leg that comes so many after this one; the first has no number."""
-    first, number = message_id[:_UUID_LENGTH], message_id[_UUID_LENGTH + 1 :]
-    return f"{first}-{(int(number) if number.isdecimal() else 1) + further}"
 
 
 def _channels_left(policy: LocalPolicy, tried: tuple[Channel, ...]) -> tuple[Channel, ...]:

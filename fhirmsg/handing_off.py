@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from fhirmsg import answers, clock
 from fhirmsg.answers import Answer, RecordState, Retry, State
@@ -34,6 +34,7 @@ from fhirmsg.ports import (
 from fhirmsg.standing import comes_first, others
 
 audit = logging.getLogger("fhirmsg.audit")
+T = TypeVar("T")
 
 _TRIES = 2
 # How long the first of several entries waits for the others to give way, look by look.
@@ -90,9 +91,14 @@ class HandOff:
         follow_up: FollowUp,
         judge: Judge,
         times: Times,
+        failing: Callable[[Entry], None] = lambda entry: None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Read afresh with `read`; `pause` waits between two looks."""
+        """Read afresh with `read`; `pause` waits between two looks.
+
+        failing: told of an entry that another channel may follow, before it is said to have failed.
+        """
+        self._failing = failing
         self._read = read
         self._log = log
         self._follow_up = follow_up
@@ -208,7 +214,7 @@ class HandOff:
         self._follow_up.ended_unsent(attempt.call, attempt.entry, (attempt.entry.attempt, before))
         return True
 
-    def _written(self, attempt: Attempt, write: Callable[[], Entry | None]) -> Entry | None:
+    def _written(self, attempt: Attempt, write: Callable[[], T]) -> T | None:
         """Write what became of an entry; whatever goes wrong in that, the caller gets an answer."""
         try:
             return write()
@@ -234,6 +240,8 @@ class HandOff:
             return self.unknown(attempt, ground)
         decision = None if ground is None else ground.decision
         accepted = receipt.outcome is Outcome.ACCEPTED
+        if not accepted and attempt.entry.sealed is not None:
+            self._written(attempt, lambda: self._failing(attempt.entry))
         own_time = clock.now() if decision is not None else _opened_at(attempt.began)
         settled = self._written(
             attempt,

@@ -96,13 +96,15 @@ class Messenger:
         times: Times | None = None,
         outage: Outage | None = None,
         fallback: Fallback | None = None,
+        failing: Callable[[Entry], None] = lambda entry: None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         """Use these ports.
 
         record_key keys the digest of contents on the record. language names faults of spelling
         and grammar in a message; without it they are not looked for. Without `outage` nothing
-        goes while the FHIR server is away, without `fallback` no channel follows another.
+        goes while the FHIR server is away, without `fallback` no channel follows another; failing
+        is told of an entry that one may follow, before it is said to have failed.
         """
         self._reader = reader
         self._providers = providers
@@ -110,6 +112,7 @@ class Messenger:
         self._judge = Judge(record_key, language)
         self._times = times or Times()
         self._fallback = fallback
+        self._failing = failing
         self._pause = pause
         self._desk = self._desk_for(log, reader)
         self._outage = outage
@@ -124,6 +127,7 @@ class Messenger:
             follow_up=follow_up,
             judge=self._judge,
             times=self._times,
+            failing=self._failing,
             pause=self._pause,
         )
         return _Desk(log=log, follow_up=follow_up, hand_off=hand_off)
@@ -346,7 +350,9 @@ class Messenger:
     def _take_over(self, attempt: Attempt, hand_off: HandOff) -> Answer:
         """Go on with an entry whose process has gone, by what its provider lets us find out."""
         provider = attempt.provider
-        if provider.kind is ProviderKind.NEITHER:
+        keeps, age = provider.retention_seconds, (attempt.began or attempt.entry).age_seconds
+        forgotten = keeps is not None and age is not None and age >= keeps
+        if provider.kind is ProviderKind.NEITHER or forgotten:
             return hand_off.unknown(attempt, None)
         if provider.kind is ProviderKind.SEARCHABLE:
             try:

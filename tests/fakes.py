@@ -139,6 +139,11 @@ class FakeLog:
         done = replace(entry, status=status, provider_id=provider_id)
         return self._write(replace(done, sent=None if sent is None else sent.isoformat()))
 
+    def end_fallback(self, entry: Entry) -> bool:
+        """Forget what a next leg would need."""
+        self.entries = [replace(each, sealed=None) for each in self.entries]
+        return True
+
     def note_decision(self, audit: AuditDraft) -> bool:
         """Remember what was decided."""
         self.audited.append(audit)

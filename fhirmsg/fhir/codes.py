@@ -29,6 +29,7 @@ def own_system(name: str) -> str:
 
 
 MESSAGE_ID = f"{OWN}Id/message"
+REPLY = f"{OWN}Id/reply"
 CHANNEL_SYSTEM = own_system("channel")
 CATEGORY_SYSTEM = own_system("consent-category")
 REASON_SYSTEM = own_system("objection-reason")

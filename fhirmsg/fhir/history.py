@@ -13,7 +13,7 @@ from fhirmsg.fhir.elements import element, elements, literal
 from fhirmsg.fhir.entries import entry_of
 from fhirmsg.fhir.log import FhirCommunicationLog
 from fhirmsg.fhir.searching import next_link
-from fhirmsg.ports import Entry, HistoryPage
+from fhirmsg.ports import Entry, EntryStatus, HistoryPage
 
 
 class FhirMessageHistory:
@@ -32,6 +32,12 @@ class FhirMessageHistory:
     def find(self, message_id: str) -> tuple[Entry, ...]:
         """Give every entry with this message id. Raises RecordUnavailable."""
         return self._log.find(message_id)
+
+    def legs(self, entry: Entry) -> tuple[Entry, ...]:
+        """Give the legs that followed an entry that failed, in order. Raises RecordUnavailable."""
+        if entry.status is not EntryStatus.STOPPED:
+            return ()
+        return self._log.legs(entry.message_id)
 
     def page(self, patient: str, *, count: int, cursor: str | None = None) -> HistoryPage:
         """Give one page of entries about a patient (see `ports.MessageHistory`)."""

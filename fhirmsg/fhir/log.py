@@ -13,13 +13,14 @@ from datetime import datetime
 from uuid import uuid4
 
 from fhirmsg import clock
+from fhirmsg.calls import leg_id
 from fhirmsg.clock import Deadline
 from fhirmsg.errors import RecordUnavailable
 from fhirmsg.fhir import communication
 from fhirmsg.fhir.client import FhirAnswer, FhirClient, Resource
 from fhirmsg.fhir.denials import by_check, denial, remember
 from fhirmsg.fhir.elements import element
-from fhirmsg.fhir.endings import Ending, settled
+from fhirmsg.fhir.endings import Ending, settled, without_fallback
 from fhirmsg.fhir.entries import by_message_id, entries_in, entry_in, own_extension
 from fhirmsg.fhir.owing import CONSENT, SETTLEMENT, Owing
 from fhirmsg.fhir.provenance import activities, provenance
@@ -47,9 +48,12 @@ from fhirmsg.ports import (
     Opening,
     TaskDraft,
 )
+from fhirmsg.standing import standing
 
 log = logging.getLogger("fhirmsg.record")
 
+# As many as there are channels.
+_MOST_LEGS = 8
 _NOT_OURS = "Another call sent the message; this one sent nothing in an emergency."
 
 
@@ -185,6 +189,17 @@ class FhirCommunicationLog:
             raise RecordUnavailable(missing)
         return entries
 
+    def legs(self, message_id: str) -> tuple[Entry, ...]:
+        """Give the entries of the legs after this one, in order. Raises RecordUnavailable."""
+        found: dict[str, Entry] = {}
+        for further in range(1, _MOST_LEGS):
+            entries = standing(self.find(leg_id(message_id, further)))
+            if entries:
+                found[entries[0].message_id] = entries[0]
+            if not entries or entries[0].status not in (EntryStatus.STOPPED, EntryStatus.NOT_DONE):
+                break
+        return tuple(found.values())
+
     def claim(self, entry: Entry, draft: EntryDraft | None, attempt: str) -> Entry | None:
         """Take an entry over (see `ports.CommunicationLog`)."""
         if draft is None:
@@ -249,9 +264,33 @@ class FhirCommunicationLog:
         except (InvalidResource, ValueError):
             return None, True
 
+    def end_fallback(self, entry: Entry) -> bool:
+        """Take the sealed request off an entry (see `ports.CommunicationLog`)."""
+        for _ in range(2):
+            found = [
+                each for each in self.find(entry.message_id) if each.reference == entry.reference
+            ]
+            if not found or found[0].sealed is None:
+                return True
+            resource = communication.copy_for_update(found[0].resource)
+            without_fallback(resource)
+            if self._client.update(resource, version_id=found[0].version_id).good:
+                return True
+        return False
+
     def note_decision(self, audit: AuditDraft) -> bool:
         """Have a decision audited on which nothing was opened (see `ports.CommunicationLog`)."""
-        return self._auditing is None or self._auditing.record(audit)
+        if self._auditing is None:
+            return True
+        event = self._auditing.resource_for(audit)
+        if event is None:
+            return self._auditing.record(audit)
+        try:
+            answer = self._client.create(event)
+            lost = answer.status >= 500 or answer.status == 429
+        except RecordUnavailable:
+            return self._owing.create(event)
+        return answer.good or (lost and self._owing.create(event)) or self._auditing.record(audit)
 
     def _update(self, resource: Resource, entry: Entry, attempt: str) -> Entry | None:
         """Write over exactly the version seen; after an unclear answer, look whose it is."""

@@ -221,6 +221,10 @@ class OutageLog:
                 beside.append(event)
         return beside
 
+    def end_fallback(self, entry: Entry) -> bool:
+        """Say that there is nothing to take off: an emergency is followed by no other channel."""
+        return True
+
     def note_decision(self, audit: AuditDraft) -> bool:
         """Have a decision audited, now or when the server is back."""
         if self._auditing is None:

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 from urllib.parse import quote
 
 from fhirmsg.clock import Deadline
@@ -29,7 +28,6 @@ from fhirmsg.fhir.entries import entry_of, told
 from fhirmsg.fhir.resources import InvalidResource, validated
 from fhirmsg.fhir.searching import read_all_pages
 from fhirmsg.fhir.tasks import Tasks, about
-from fhirmsg.guidance.terms import Channel
 from fhirmsg.ports import (
     Delivery,
     DeliveryReceipt,
@@ -64,32 +62,6 @@ _STATUS: Mapping[Delivery, Mapping[EntryStatus, EntryStatus]] = {
         EntryStatus.STOPPED: EntryStatus.COMPLETED,
     },
 }
-
-
-def as_json(provider: str, receipt: DeliveryReceipt) -> dict[str, Any]:
-    """Give a receipt as JSON, for the journal."""
-    return {
-        "provider": provider,
-        "reference": receipt.reference,
-        "delivery": str(receipt.delivery),
-        "at": None if receipt.at is None else receipt.at.isoformat(),
-        "reason": receipt.reason,
-        "provider_id": receipt.provider_id,
-        "channel": None if receipt.channel is None else str(receipt.channel),
-    }
-
-
-def from_json(content: Mapping[str, Any]) -> DeliveryReceipt:
-    """Read it back. Raises ValueError or KeyError for what is none."""
-    at, channel = content["at"], content["channel"]
-    return DeliveryReceipt(
-        reference=content["reference"],
-        delivery=Delivery(content["delivery"]),
-        at=None if at is None else datetime.fromisoformat(at),
-        reason=content["reason"],
-        provider_id=content["provider_id"],
-        channel=None if channel is None else Channel(channel),
-    )
 
 
 @dataclass(kw_only=True)
@@ -182,6 +154,9 @@ class Receipts:
         changed = with_receipts(entry, [_timed(each) for each in items])
         if changed is None:
             applied.done += items
+            if entry.status is EntryStatus.STOPPED:
+                # Whoever wrote that may have died before another channel was tried.
+                applied.failed.append(entry)
         return changed
 
     def _abandoned(self, entry: Entry) -> bool:
@@ -267,7 +242,7 @@ def _risen(
 
 def _timed(item: JournalItem) -> tuple[DeliveryReceipt, datetime]:
     """Read a receipt back; one without a time of its own counts from when it was kept."""
-    receipt = from_json(item.payload)
+    receipt = DeliveryReceipt.from_json(item.payload)
     return receipt, receipt.at or item.kept_at
 
 

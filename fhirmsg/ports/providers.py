@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from fhirmsg.clock import Deadline
 from fhirmsg.guidance.terms import Channel
@@ -118,6 +118,30 @@ class DeliveryReceipt:
     provider_id: str | None = None
     channel: Channel | None = None
 
+    def as_json(self) -> dict[str, Any]:
+        """Give it as JSON, for the journal."""
+        return {
+            "reference": self.reference,
+            "delivery": str(self.delivery),
+            "at": None if self.at is None else self.at.isoformat(),
+            "reason": self.reason,
+            "provider_id": self.provider_id,
+            "channel": None if self.channel is None else str(self.channel),
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> DeliveryReceipt:
+        """Read it back. Raises ValueError or KeyError for what is none."""
+        at, channel = content["at"], content["channel"]
+        return cls(
+            reference=content["reference"],
+            delivery=Delivery(content["delivery"]),
+            at=None if at is None else datetime.fromisoformat(at),
+            reason=content["reason"],
+            provider_id=content["provider_id"],
+            channel=None if channel is None else Channel(channel),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
@@ -133,6 +157,30 @@ class Reply:
     text: str = field(repr=False)
     at: datetime | None = None
     reference: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Give it as JSON, for the journal."""
+        return {
+            "id": self.id,
+            "channel": str(self.channel),
+            "sender": self.sender,
+            "text": self.text,
+            "at": None if self.at is None else self.at.isoformat(),
+            "reference": self.reference,
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Reply:
+        """Read it back. Raises ValueError or KeyError for what is none."""
+        at = content["at"]
+        return cls(
+            id=content["id"],
+            channel=Channel(content["channel"]),
+            sender=content["sender"],
+            text=content["text"],
+            at=None if at is None else datetime.fromisoformat(at),
+            reference=content["reference"],
+        )
 
 
 @runtime_checkable

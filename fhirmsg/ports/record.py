@@ -255,6 +255,13 @@ class CommunicationLog(Protocol):
         """
         ...
 
+    def end_fallback(self, entry: Entry) -> bool:
+        """Take the sealed request off an entry: no other channel follows it from now on.
+
+        Tells whether it is off. Raises RecordUnavailable.
+        """
+        ...
+
     def note_decision(self, audit: AuditDraft) -> bool:
         """Have a decision audited on which nothing was opened; tells whether it is.
 
@@ -309,6 +316,10 @@ class MessageHistory(Protocol):
 
     def find(self, message_id: str) -> tuple[Entry, ...]:
         """Give every entry with this message id. Raises RecordUnavailable."""
+        ...
+
+    def legs(self, entry: Entry) -> tuple[Entry, ...]:
+        """Give the legs that followed an entry that failed, in order. Raises RecordUnavailable."""
         ...
 
     def page(self, patient: str, *, count: int, cursor: str | None = None) -> HistoryPage:

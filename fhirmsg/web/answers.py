@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Response, request
 
-from fhirmsg.answers import STATES, Answer, Retry, State
+from fhirmsg.answers import Answer, Retry, State, state_of
 from fhirmsg.guidance.rule import Effect
 from fhirmsg.ports import Entry
 from fhirmsg.web.errors import FHIR_JSON
@@ -80,11 +80,11 @@ def _outcome(answer: Answer) -> dict[str, Any]:
 _SEVERAL = "The record holds several entries for this message; a person has to look at them."
 
 
-def state_as_json(entries: tuple[Entry, ...]) -> dict[str, Any]:
-    """Give the shape `MessageState` of the contract."""
+def state_as_json(entries: tuple[Entry, ...], legs: tuple[Entry, ...]) -> dict[str, Any]:
+    """Give the shape `MessageState` of the contract; legs: those that followed a failure."""
     entry = entries[0]
     several = len(entries) > 1
-    state = State.UNKNOWN if several else STATES[entry.status]
+    state = State.UNKNOWN if several else state_of(entry)
     again = state is State.NOT_SENT
     return {
         "id": entry.message_id,
@@ -96,6 +96,17 @@ def state_as_json(entries: tuple[Entry, ...]) -> dict[str, Any]:
         "sent": entry.sent,
         "opened_at": entry.opened_at,
         "note": _SEVERAL if several else None,
+        "legs": [
+            {
+                "id": leg.message_id,
+                "status": str(state_of(leg)),
+                "communication": leg.reference,
+                "channel": leg.channel,
+                "platform": leg.platform,
+                "sent": leg.sent,
+            }
+            for leg in legs
+        ],
     }
 
 
@@ -104,7 +115,7 @@ def entry_as_json(entry: Entry) -> dict[str, Any]:
     return {
         "id": entry.message_id or None,
         "communication": entry.reference,
-        "status": str(STATES[entry.status]),
+        "status": str(state_of(entry)),
         "channel": entry.channel,
         "platform": entry.platform,
         "recipient": entry.recipient,

@@ -39,6 +39,10 @@ _FAILURES: dict[type[errors.FhirmsgError], tuple[int, str, str]] = {
     errors.KeyReused: (422, "Idempotency-Key in use", "never"),
     errors.RecordUnavailable: (503, "The record cannot be read", "after"),
     errors.TryLater: (503, "Not taken by the provider", "after"),
+    errors.JournalUnavailable: (503, "The journal of this host cannot be used", "after"),
+    errors.ProviderUnknown: (404, "No such provider", "never"),
+    errors.CallbackRefused: (401, "Not from the provider", "never"),
+    errors.CallbackUnreadable: (400, "Callback not understood", "never"),
     errors.CursorRefused: (400, "Not a cursor of ours", "never"),
 }
 

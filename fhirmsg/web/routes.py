@@ -15,6 +15,7 @@ from fhirmsg.clients import ApiScope, Client
 from fhirmsg.errors import MessageNotFound
 from fhirmsg.guidance.rule_table import as_json as rules_as_json
 from fhirmsg.guidance.rules import RULES_VERSION
+from fhirmsg.ports import Callback
 from fhirmsg.standing import standing
 from fhirmsg.web.answers import entry_as_json, response_to_call, state_as_json
 from fhirmsg.web.body import NotReadable, json_object
@@ -64,6 +65,7 @@ class _Messages:
             request=parsed.request,
             policy=parsed.policy,
             message_id=message_id_for(client.id, _idempotency_key()),
+            client_id=client.id,
             correlation_id=g.correlation_id,
         )
         return response_to_call(ask(call))
@@ -103,11 +105,12 @@ class _Messages:
         _wants("application/json")
         found = self._services.history.find(id) if _ID.fullmatch(id) else ()
         ours = tuple(entry for entry in found if entry.sender in client.organisations)
+        legs = self._services.history.legs(ours[0]) if ours else ()
         if not ours:
             raise MessageNotFound(
                 "No message with this id was opened for an organisation of this client."
             )
-        return jsonify(state_as_json(standing(ours)))
+        return jsonify(state_as_json(standing(ours), legs))
 
     def list(self, id: str) -> Response:
         self._client(ApiScope.READ)
@@ -170,6 +173,16 @@ def _add_others(views: Blueprint, services: WebServices) -> None:
         _wants("application/json")
         return jsonify({"version": RULES_VERSION, "rules": rules_as_json()})
 
+    @views.post("/v1/receipts/<provider>", endpoint="takeReceipts")
+    def receipts(provider: str) -> Response:
+        services.receiving.receipts(provider, _callback())
+        return Response(status=204)
+
+    @views.post("/v1/inbound/<provider>", endpoint="takeReplies")
+    def replies(provider: str) -> Response:
+        services.receiving.replies(provider, _callback())
+        return Response(status=204)
+
     @views.get("/livez", endpoint="isLive")
     def live() -> Response:
         return jsonify({"status": "live"})
@@ -186,6 +199,11 @@ def _add_others(views: Blueprint, services: WebServices) -> None:
     @views.get("/openapi.yaml", endpoint="readContract")
     def contract() -> Response:
         return Response(contract_text(), content_type="application/yaml")
+
+
+def _callback() -> Callback:
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    return Callback(headers=headers, body=request.get_data())
 
 
 def authenticated(services: WebServices, *scopes: ApiScope) -> Client:

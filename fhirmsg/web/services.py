@@ -11,7 +11,7 @@ from fhirmsg.calls import Call
 from fhirmsg.clients import ClientBook
 from fhirmsg.guidance.policy import LocalPolicy
 from fhirmsg.overview import Overview
-from fhirmsg.ports import MessageHistory
+from fhirmsg.ports import Callback, MessageHistory
 from fhirmsg.web.health import Readiness
 
 
@@ -24,6 +24,18 @@ class DecidesAndSends(Protocol):
 
     def send(self, call: Call) -> Answer:
         """Decide, and send if allowed."""
+        ...
+
+
+class TakesCallbacks(Protocol):
+    """Takes what providers call back with (`fhirmsg.receiving.Receiving`)."""
+
+    def receipts(self, name: str, callback: Callback) -> int:
+        """Take receipts."""
+        ...
+
+    def replies(self, name: str, callback: Callback) -> int:
+        """Take what people answer."""
         ...
 
 
@@ -42,6 +54,7 @@ class WebServices:
     messenger: DecidesAndSends
     history: MessageHistory
     overview: GivesOverviews
+    receiving: TakesCallbacks
     policies: Mapping[str, LocalPolicy]
     clients: ClientBook
     readiness: Callable[[], Readiness]
