@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fhirmsg import language
+from fhirmsg.breaker import BreakerSettings
 from fhirmsg.calls import Times
 from fhirmsg.clients import Client
 from fhirmsg.config.addresses import FLAGS, base_url, ca_file, proxies
 from fhirmsg.config.files import clients, policies
+from fhirmsg.config.operations import MetricsAddress, breaker, metrics
 from fhirmsg.config.providers import check_providers, configured
 from fhirmsg.config.smtp import smtp
 from fhirmsg.environment import Variables
@@ -47,6 +49,8 @@ class Settings:
     times: Times = field(default_factory=Times)
     outbox_file: str | None = None
     smtp: SmtpSettings | None = None
+    metrics: MetricsAddress | None = None
+    breaker: BreakerSettings = field(default_factory=BreakerSettings)
     log_level: str = "INFO"
     spelling: bool = False
 
@@ -79,6 +83,8 @@ class Settings:
             ),
             outbox_file=variables.text("OUTBOX_FILE", default="") or None,
             smtp=smtp(variables),
+            metrics=metrics(variables),
+            breaker=breaker(variables),
             log_level=variables.choice("LOG_LEVEL", _LOG_LEVELS, "INFO", str.upper),
             spelling=_spelling(variables),
         )

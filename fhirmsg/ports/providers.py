@@ -41,6 +41,11 @@ class Outcome(Enum):
     REFUSED = "refused for good"
     MAY_HAVE_LEFT = "may have left"
 
+    @property
+    def word(self) -> str:
+        """One word for logs and figures."""
+        return self.name.lower().replace("_", "-")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
