@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from cachetools import TTLCache
 from flask import Flask
 
+from fhirmsg.breaker import Breaker
 from fhirmsg.clients import ClientBook
 from fhirmsg.clock import Deadline
 from fhirmsg.config import Settings
-from fhirmsg.errors import RecordUnavailable
+from fhirmsg.config.operations import MetricsAddress
+from fhirmsg.errors import RecordUnavailable, SettingsError
 from fhirmsg.fhir import resources
 from fhirmsg.fhir.client import FhirClient
 from fhirmsg.fhir.history import FhirMessageHistory
@@ -24,16 +26,20 @@ from fhirmsg.http import make_session
 from fhirmsg.judging import Judge, Language
 from fhirmsg.language import LanguageChecker, faults_in
 from fhirmsg.messenger import Messenger
+from fhirmsg.metrics import Metrics
+from fhirmsg.metrics_serving import MetricsServer
 from fhirmsg.overview import ContactOverview
-from fhirmsg.ports import Provider
+from fhirmsg.ports import NO_METER, Provider
+from fhirmsg.providers.guarded import GuardedProvider
 from fhirmsg.providers.outbox import Outbox
 from fhirmsg.providers.smtp import SmtpProvider
-from fhirmsg.serving import serve
+from fhirmsg.serving import AtTheEnd, background_of, serve
 from fhirmsg.web import WebServices, create_web
 from fhirmsg.web.health import Readiness
 
 __all__ = ["FhirReadiness", "build", "serve"]
 
+_FHIR = "fhir"
 _READY_FOR_SECONDS = 10.0
 _METADATA_SECONDS = 5.0
 _R4 = re.compile(r"4\.0(\.\d+)?")
@@ -48,19 +54,23 @@ def build(settings: Settings, *, providers: Mapping[str, Provider] | None = None
     session = make_session(
         pool_size=settings.threads, proxies=settings.proxies, ca_file=settings.ca_file
     )
-    client = FhirClient(settings.fhir, session)
+    ways = providers_of(settings) if providers is None else providers
+    metrics = None if settings.metrics is None else Metrics(providers=ways)
+    meter = metrics or NO_METER
+    breakers = {name: Breaker(name, settings.breaker) for name in (_FHIR, *ways)}
+    client = FhirClient(settings.fhir, session, breaker=breakers[_FHIR], meter=meter)
     reader = FhirRecordReader(client, contact_key=settings.record_key)
     messenger = Messenger(
         reader=reader,
         log=FhirCommunicationLog(client),
-        providers=providers_of(settings) if providers is None else providers,
+        providers={name: GuardedProvider(way, breakers[name]) for name, way in ways.items()},
         record_key=settings.record_key,
         language=_language(settings),
         times=settings.times,
     )
     # Imported now, because the first message would otherwise wait for it.
     resources.warm_up()
-    return create_web(
+    app = create_web(
         WebServices(
             messenger=messenger,
             history=FhirMessageHistory(client, cursor_key=_cursor_key(settings.record_key)),
@@ -69,8 +79,30 @@ def build(settings: Settings, *, providers: Mapping[str, Provider] | None = None
             clients=ClientBook(settings.clients),
             readiness=FhirReadiness(client),
             fhir_base_url=settings.fhir.base_url,
+            meter=meter,
         )
     )
+    background = background_of(app)
+    background += [AtTheEnd(way.close) for way in ways.values() if isinstance(way, SmtpProvider)]
+    if metrics is not None and settings.metrics is not None:
+        metrics.know_routes(rule.rule for rule in app.url_map.iter_rules())
+        metrics.watch_breakers(breakers.values())
+        # The last to end, so that the end can be watched too.
+        background.append(_metrics_server(metrics, settings.metrics))
+    return app
+
+
+def _metrics_server(metrics: Metrics, address: MetricsAddress) -> MetricsServer:
+    try:
+        return MetricsServer(metrics, address.host, address.port)
+    except OSError as error:
+        reason = error.strerror or "no such address"
+        raise SettingsError(
+            [
+                f"FHIRMSG_METRICS_PORT: {address.host}:{address.port} cannot be listened on "
+                f"({reason}); write a port of this machine that is free"
+            ]
+        ) from None
 
 
 def _language(settings: Settings) -> Language | None:
