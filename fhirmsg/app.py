@@ -6,71 +6,208 @@ import hashlib
 import hmac
 import re
 import threading
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 
+import requests
 from cachetools import TTLCache
 from flask import Flask
 
+from fhirmsg.breaker import Breaker
+from fhirmsg.catching_up import CatchingUp, CatchUp, keep_fallback
 from fhirmsg.clients import ClientBook
 from fhirmsg.clock import Deadline
 from fhirmsg.config import Settings
-from fhirmsg.errors import RecordUnavailable
+from fhirmsg.config.operations import MetricsAddress
+from fhirmsg.errors import RecordUnavailable, SettingsError
+from fhirmsg.fallback import Fallback
 from fhirmsg.fhir import resources
+from fhirmsg.fhir.backlog import Backlog
 from fhirmsg.fhir.client import FhirClient
 from fhirmsg.fhir.history import FhirMessageHistory
 from fhirmsg.fhir.log import FhirCommunicationLog
+from fhirmsg.fhir.outage import OutageLog, OutageReader
+from fhirmsg.fhir.owing import Owing
 from fhirmsg.fhir.reader import FhirRecordReader
+from fhirmsg.fhir.receipts import Receipts
+from fhirmsg.fhir.replies import Replies
+from fhirmsg.fhir.survey import FhirSurvey
+from fhirmsg.fhir.tasks import Tasks
 from fhirmsg.http import make_session
+from fhirmsg.journal import SqliteJournal
 from fhirmsg.judging import Judge, Language
 from fhirmsg.language import LanguageChecker, faults_in
-from fhirmsg.messenger import Messenger
+from fhirmsg.messenger import Messenger, Outage
+from fhirmsg.metrics import Metrics
+from fhirmsg.metrics_serving import MetricsServer
 from fhirmsg.overview import ContactOverview
-from fhirmsg.ports import Provider
+from fhirmsg.ports import NO_METER, JournalItem, Provider, Reply
+from fhirmsg.providers.guarded import GuardedProvider
 from fhirmsg.providers.outbox import Outbox
 from fhirmsg.providers.smtp import SmtpProvider
-from fhirmsg.serving import serve
+from fhirmsg.receiving import Receiving
+from fhirmsg.reconciling import Reconciliation
+from fhirmsg.recovering import Recovery
+from fhirmsg.serving import AtTheEnd, background_of, serve
 from fhirmsg.web import WebServices, create_web
 from fhirmsg.web.health import Readiness
 
-__all__ = ["FhirReadiness", "build", "serve"]
+__all__ = ["FhirReadiness", "Service", "build", "compose", "serve"]
 
+_FHIR = "fhir"
 _READY_FOR_SECONDS = 10.0
 _METADATA_SECONDS = 5.0
 _R4 = re.compile(r"4\.0(\.\d+)?")
 _VERSION = re.compile(r"\d{1,3}(\.\d{1,3}){0,3}(-[A-Za-z0-9]{1,12})?")
 
 
-def build(settings: Settings, *, providers: Mapping[str, Provider] | None = None) -> Flask:
-    """Compose the service, with its own providers or with those given.
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """Every part of one process, composed. `providers` are those behind the circuit breakers."""
 
-    Raises SettingsError when a provider cannot be set up.
+    app: Flask
+    client: FhirClient
+    journal: SqliteJournal
+    providers: Mapping[str, Provider]
+    catch_up: CatchUp
+    reconciliation: Reconciliation
+
+
+def build(settings: Settings, *, providers: Mapping[str, Provider] | None = None) -> Flask:
+    """Compose the service, and give its HTTP face (see `compose`)."""
+    return compose(settings, providers=providers).app
+
+
+def compose(
+    settings: Settings,
+    *,
+    providers: Mapping[str, Provider] | None = None,
+    journal: SqliteJournal | None = None,
+    session: requests.Session | None = None,
+) -> Service:
+    """Compose the service, with its own parts or with those given.
+
+    Raises SettingsError when a provider cannot be set up, JournalUnavailable when the journal
+    cannot be used.
     """
-    session = make_session(
+    session = session or make_session(
         pool_size=settings.threads, proxies=settings.proxies, ca_file=settings.ca_file
     )
-    client = FhirClient(settings.fhir, session)
+    ways = providers_of(settings) if providers is None else providers
+    metrics = None if settings.metrics is None else Metrics(providers=ways)
+    meter = metrics or NO_METER
+    breakers = {name: Breaker(name, settings.breaker) for name in (_FHIR, *ways)}
+    guarded = {name: GuardedProvider(way, breakers[name]) for name, way in ways.items()}
+    client = FhirClient(settings.fhir, session, breaker=breakers[_FHIR], meter=meter)
+    if journal is None:
+        journal = SqliteJournal(settings.journal_file, [settings.record_key])
     reader = FhirRecordReader(client, contact_key=settings.record_key)
+    log = FhirCommunicationLog(client, journal=journal)
+    outage_log = OutageLog(journal)
+    fallback = Fallback(settings.record_key, settings.policies)
     messenger = Messenger(
         reader=reader,
-        log=FhirCommunicationLog(client),
-        providers=providers_of(settings) if providers is None else providers,
+        log=log,
+        providers=guarded,
         record_key=settings.record_key,
         language=_language(settings),
         times=settings.times,
+        outage=Outage(reader=OutageReader(reader, outage_log), log=outage_log),
+        fallback=fallback,
+        failing=partial(keep_fallback, journal),
+        meter=meter,
+    )
+    recovers = partial(
+        Recovery, providers=guarded, policies=settings.policies, times=settings.times
+    )
+    survey = FhirSurvey(client)
+    on_server = recovers(entries=survey, log=log)
+    catch_up = _catch_up(
+        client,
+        journal,
+        log,
+        messenger,
+        fallback,
+        [on_server, recovers(entries=outage_log, log=outage_log)],
     )
     # Imported now, because the first message would otherwise wait for it.
     resources.warm_up()
-    return create_web(
+    app = create_web(
         WebServices(
             messenger=messenger,
             history=FhirMessageHistory(client, cursor_key=_cursor_key(settings.record_key)),
             overview=ContactOverview(reader, Judge(settings.record_key)),
+            receiving=Receiving(ways, journal),
             policies=settings.policies,
             clients=ClientBook(settings.clients),
             readiness=FhirReadiness(client),
             fhir_base_url=settings.fhir.base_url,
+            meter=meter,
         )
     )
+    background = background_of(app)
+    background.append(CatchingUp(catch_up, recover_every=settings.recover_every))
+    background += [AtTheEnd(way.close) for way in ways.values() if isinstance(way, SmtpProvider)]
+    if metrics is not None and settings.metrics is not None:
+        metrics.know_routes(rule.rule for rule in app.url_map.iter_rules())
+        metrics.watch_breakers(breakers.values())
+        # The last to end, so that the end can be watched too.
+        background.append(_metrics_server(metrics, settings.metrics))
+    return Service(
+        app=app,
+        client=client,
+        journal=journal,
+        providers=ways,
+        catch_up=catch_up,
+        reconciliation=Reconciliation(
+            survey=survey,
+            journal=journal,
+            providers=ways,
+            policies=settings.policies,
+            recovery=on_server,
+        ),
+    )
+
+
+def _catch_up(
+    client: FhirClient,
+    journal: SqliteJournal,
+    log: FhirCommunicationLog,
+    messenger: Messenger,
+    fallback: Fallback,
+    recoveries: list[Recovery],
+) -> CatchUp:
+    tasks = Tasks(client, Owing(None))
+    replies = Replies(client, tasks)
+
+    def reply(item: JournalItem) -> bool:
+        return replies.apply(item.payload["provider"], Reply.from_json(item.payload), item.kept_at)
+
+    return CatchUp(
+        journal=journal,
+        log=log,
+        backlog=Backlog(client, journal, host_id=journal.host_id, pause=time.sleep),
+        receipts=Receipts(client, tasks, lease=recoveries[0].lease),
+        reply=reply,
+        recoveries=recoveries,
+        messenger=messenger,
+        fallback=fallback,
+    )
+
+
+def _metrics_server(metrics: Metrics, address: MetricsAddress) -> MetricsServer:
+    try:
+        return MetricsServer(metrics, address.host, address.port)
+    except OSError as error:
+        reason = error.strerror or "no such address"
+        raise SettingsError(
+            [
+                f"FHIRMSG_METRICS_PORT: {address.host}:{address.port} cannot be listened on "
+                f"({reason}); write a port of this machine that is free"
+            ]
+        ) from None
 
 
 def _language(settings: Settings) -> Language | None:

@@ -93,16 +93,16 @@ class CatchUp:
         self._fallback = fallback
         self._one_at_a_time = threading.Lock()
 
-    def drain(self) -> int:
+    def drain(self, *, sending: bool = True) -> int:
         """Write what the journal owes, as far as the FHIR server takes it; gives how much went.
 
-        Raises JournalUnavailable.
+        sending: try next channels too, which sends. Raises JournalUnavailable.
         """
         with self._one_at_a_time:
             gone = self._backlog.drain(limit=_MANY)
             gone += self._apply_receipts()
             gone += self._each(Owed.REPLY, self._reply)
-            return gone + self._each(Owed.FALLBACK, self._go_on)
+            return gone + (self._each(Owed.FALLBACK, self._go_on) if sending else 0)
 
     def recover(self) -> Counter[str]:
         """Bring abandoned entries to an end; gives how many to which.

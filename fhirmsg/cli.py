@@ -19,6 +19,8 @@ from fhirmsg import __version__
 _ELSEWHERE = {
     "demo": ("fhirmsg.demo.cli", "Try it all on this machine, with fictional patients."),
     "decide": ("fhirmsg.offline.cli", "Decide from files: offline, for audit and what-if."),
+    "recover": ("fhirmsg.upkeep_cli", "Write what is owed, and end what was abandoned."),
+    "reconcile": ("fhirmsg.upkeep_cli", "Prove that nothing was lost, doubled or unexplained."),
     "personas": ("fhirmsg.demo.cli", "The fictional patients of the demo."),
 }
 
@@ -74,7 +76,7 @@ def serve() -> None:
     """Serve the HTTP interface, with the settings in the FHIRMSG_* environment variables."""
     from fhirmsg import logs
     from fhirmsg.config import Settings
-    from fhirmsg.errors import SettingsError
+    from fhirmsg.errors import JournalUnavailable, SettingsError
 
     try:
         settings = Settings.from_environment(os.environ)
@@ -84,6 +86,8 @@ def serve() -> None:
         built = app.build(settings)
     except SettingsError as error:
         _fail("fhirmsg cannot start; correct this first:", error.faults)
+    except JournalUnavailable as error:
+        _fail(str(error))
     try:
         sys.exit(app.serve(built, settings))
     except OSError as error:

@@ -11,6 +11,7 @@ from typing import NoReturn, TypeVar
 
 from fhirmsg import answers, clock
 from fhirmsg.answers import Answer, RecordState, Retry, State
+from fhirmsg.breaker import regardless_of_breakers
 from fhirmsg.calls import Call, Times
 from fhirmsg.clock import Deadline
 from fhirmsg.errors import StillRunning, TryLater
@@ -20,10 +21,12 @@ from fhirmsg.guidance.decision import Decision, Verdict
 from fhirmsg.guidance.request import NO_EVIDENCE
 from fhirmsg.judging import Judge, audit_of, outbound
 from fhirmsg.ports import (
+    NO_METER,
     AuditDraft,
     CommunicationLog,
     Entry,
     EntryStatus,
+    Meter,
     OutboundMessage,
     Outcome,
     Provider,
@@ -93,6 +96,7 @@ class HandOff:
         times: Times,
         failing: Callable[[Entry], None] = lambda entry: None,
         pause: Callable[[float], None] = time.sleep,
+        meter: Meter = NO_METER,
     ) -> None:
         """Read afresh with `read`; `pause` waits between two looks.
 
@@ -105,6 +109,7 @@ class HandOff:
         self._judge = judge
         self._times = times
         self._pause = pause
+        self._meter = meter
 
     def go(self, attempt: Attempt) -> Answer:
         """Read and decide again, hand off, record what became of it."""
@@ -118,7 +123,7 @@ class HandOff:
                 return self._stopped_by_second_look(attempt, case, decision)
             if expected is not None and case.contact_point != expected.contact_point:
                 return self._contact_point_changed(attempt, Ground(case=case, decision=decision))
-            receipt = _hand_over(provider, outbound(call, case), attempt.start_by, deadline)
+            receipt = self._hand_over(provider, outbound(call, case), attempt.start_by, deadline)
             if receipt.outcome is not Outcome.RETRYABLE:
                 return self.handed_off(attempt, receipt, Ground(case=case, decision=decision))
             expected, reason = case, receipt.reason
@@ -127,6 +132,33 @@ class HandOff:
         note(call, "not accepted", reason=reason)
         self._leave_unsent(attempt)
         raise TryLater("The provider did not take the message. This call sent nothing.", 60)
+
+    def _hand_over(
+        self,
+        provider: Provider,
+        message: OutboundMessage,
+        start_by: Deadline,
+        deadline: Deadline,
+    ) -> Receipt:
+        began = clock.elapsed_clock()
+        try:
+            receipt = provider.send(message, start_by=start_by, deadline=deadline)
+        except Exception as error:
+            # A provider is not to raise. One that does has told nobody whether the message left.
+            audit.error("provider failed", extra={"kind": type(error).__name__})
+            receipt = Receipt(outcome=Outcome.MAY_HAVE_LEFT, reason="provider-fault")
+        seconds = clock.elapsed_clock() - began
+        self._meter.handed_off(provider.name, receipt.outcome, seconds)
+        audit.info(
+            "handed over",
+            extra={
+                "message_id": message.reference,
+                "provider": provider.name,
+                "outcome": receipt.outcome.word,
+                "milliseconds": round(seconds * 1000, 1),
+            },
+        )
+        return receipt
 
     def _decide_again(self, attempt: Attempt) -> tuple[Case, Decision]:
         try:
@@ -217,7 +249,9 @@ class HandOff:
     def _written(self, attempt: Attempt, write: Callable[[], T]) -> T | None:
         """Write what became of an entry; whatever goes wrong in that, the caller gets an answer."""
         try:
-            return write()
+            # What has happened is written down even if nothing else is asked of the server now.
+            with regardless_of_breakers():
+                return write()
         except Exception as error:
             audit.error(
                 "entry not settled",
@@ -324,17 +358,6 @@ def _audit(attempt: Attempt, ground: Ground | None, result: str) -> AuditDraft |
         return None
     reference = attempt.entry.reference if attempt.entry.on_server else None
     return audit_of(attempt.call, ground.case, ground.decision, result, reference)
-
-
-def _hand_over(
-    provider: Provider, message: OutboundMessage, start_by: Deadline, deadline: Deadline
-) -> Receipt:
-    try:
-        return provider.send(message, start_by=start_by, deadline=deadline)
-    except Exception as error:
-        # A provider is not to raise. One that does has told nobody whether the message left.
-        audit.error("provider failed", extra={"kind": type(error).__name__})
-        return Receipt(outcome=Outcome.MAY_HAVE_LEFT, reason="provider-fault")
 
 
 def _opened_at(entry: Entry | None) -> datetime | None:

@@ -22,6 +22,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
 from fhirmsg.clock import Deadline, elapsed_clock
+from fhirmsg.tracing import outgoing_headers
 
 
 class DeadlinePassed(requests.exceptions.Timeout):
@@ -225,7 +226,8 @@ def exchange(
     """Make one call, body read whole, by the deadline at the latest.
 
     Raises requests.exceptions.RequestException (DeadlinePassed among them); no other exception
-    leaves here. A redirect is an answer like any other.
+    leaves here. A redirect is an answer like any other. The trace that this thread takes part in
+    goes along, the same for each try of a GET.
     """
     left = deadline.left
     if left <= 0:
@@ -236,7 +238,7 @@ def exchange(
         response = session.request(
             method,
             url,
-            headers=dict(headers or {}),
+            headers={**outgoing_headers(), **(headers or {})},
             data=data,
             timeout=(min(connect_timeout, left), min(read_timeout, left)),
             allow_redirects=False,

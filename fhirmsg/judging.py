@@ -17,7 +17,7 @@ from fhirmsg.guidance.contact import tail
 from fhirmsg.guidance.decision import Decision, decide
 from fhirmsg.guidance.record import ConsentStatus, Gap, PatientFacts
 from fhirmsg.guidance.request import SendRequest
-from fhirmsg.ports import AuditDraft, EntryDraft, OutboundMessage, ReadResult
+from fhirmsg.ports import NO_METER, AuditDraft, EntryDraft, Meter, OutboundMessage, ReadResult
 from fhirmsg.standing import is_confused
 
 _TOO_OLD = "The record was read too long ago to decide on it; try again."
@@ -81,10 +81,13 @@ def judge(
 class Judge:
     """Judges with this service's key and language checker. Thread-safe."""
 
-    def __init__(self, record_key: bytes, language: Language | None = None) -> None:
+    def __init__(
+        self, record_key: bytes, language: Language | None = None, *, meter: Meter = NO_METER
+    ) -> None:
         """Use them; without a checker the language of a message is not looked at."""
         self._record_key = record_key
         self._language = language
+        self._meter = meter
 
     def __call__(
         self, call: Call, read: ReadResult, *, openable: bool = True
@@ -93,7 +96,11 @@ class Judge:
         faults: tuple[str, ...] = ()
         if self._language is not None:
             faults = self._language(call.request, read.record.patient)
-        return judge(call, read, record_key=self._record_key, openable=openable, language=faults)
+        case, decision = judge(
+            call, read, record_key=self._record_key, openable=openable, language=faults
+        )
+        self._meter.decided(decision.verdict, [each.code for each in decision.findings])
+        return case, decision
 
 
 def draft_entry(

@@ -17,11 +17,13 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, TextIO
 
+from fhirmsg import tracing
+
 # Extra fields that may be written: ids, codes, words of ours and counts.
 FIELDS = (
     *("message_id", "verdict", "codes", "correlation_id", "reason", "kind", "status", "method"),
     *("route", "milliseconds", "client", "code", "scope", "organisation", "version", "provider"),
-    *("retry_after", "signal", "number"),
+    *("retry_after", "signal", "trace_id", "outcome", "number", "count"),
 )
 
 REDACTED = "[redacted]"
@@ -115,9 +117,14 @@ class JsonFormatter(logging.Formatter):
         }
         if not own:
             line["where"] = f"{record.module}:{record.lineno}"
+        # A formatter runs on the thread that logs, so what that thread does is the current trace.
+        trace = tracing.current()
+        known = (
+            {"trace_id": trace.trace_id, "correlation_id": trace.correlation_id} if trace else {}
+        )
         for name in FIELDS:
-            value = record.__dict__.get(name)
-            if own and value is not None:
+            value = record.__dict__.get(name, known.get(name))
+            if (own or name in known) and value is not None:
                 line[name] = _safe(value)
         error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
         if error is not None:

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from fhirmsg import answers, clock
 from fhirmsg.answers import Answer
+from fhirmsg.breaker import regardless_of_breakers
 from fhirmsg.calls import Call, Times
 from fhirmsg.clock import Deadline
 from fhirmsg.errors import (
@@ -33,10 +34,12 @@ from fhirmsg.guidance.declarations import emergency_faults
 from fhirmsg.handing_off import Attempt, HandOff, audit, note, still_running
 from fhirmsg.judging import Judge, Language, audit_of, draft_entry
 from fhirmsg.ports import (
+    NO_METER,
     CommunicationLog,
     Entry,
     EntryDraft,
     EntryStatus,
+    Meter,
     Opened,
     Provider,
     ProviderKind,
@@ -98,6 +101,7 @@ class Messenger:
         fallback: Fallback | None = None,
         failing: Callable[[Entry], None] = lambda entry: None,
         pause: Callable[[float], None] = time.sleep,
+        meter: Meter = NO_METER,
     ) -> None:
         """Use these ports.
 
@@ -109,7 +113,8 @@ class Messenger:
         self._reader = reader
         self._providers = providers
         self._record_key = record_key
-        self._judge = Judge(record_key, language)
+        self._judge = Judge(record_key, language, meter=meter)
+        self._meter = meter
         self._times = times or Times()
         self._fallback = fallback
         self._failing = failing
@@ -129,6 +134,7 @@ class Messenger:
             times=self._times,
             failing=self._failing,
             pause=self._pause,
+            meter=self._meter,
         )
         return _Desk(log=log, follow_up=follow_up, hand_off=hand_off)
 
@@ -152,6 +158,13 @@ class Messenger:
 
         Raises what `check` raises, and StillRunning, KeyReused, TryLater or JournalUnavailable.
         """
+        if may_go_unread(call):
+            # Whoever has not answered for some time is asked all the same.
+            with regardless_of_breakers():
+                return self._send_one(call)
+        return self._send_one(call)
+
+    def _send_one(self, call: Call) -> Answer:
         provider = self._provider(call)
         kept = self._kept(call)
         if kept is not None and self._journal is not None:

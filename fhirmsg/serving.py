@@ -6,8 +6,9 @@ import logging
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from waitress import wasyncore
 from waitress.server import create_server
@@ -29,6 +30,53 @@ _IDLE_SECONDS = 30
 _CONNECTIONS = 500
 # A request of which only a part has come is waited for so long when the service stops.
 _PATIENCE_SECONDS = 5.0
+# What runs in the background has so long to end, all of it together.
+_BACKGROUND_SECONDS = 30.0
+_EXTENSION = "fhirmsg.background"
+
+
+class Background(Protocol):
+    """Something that runs beside the requests: it begins with serving and ends after the last."""
+
+    def start(self) -> object:
+        """Begin, and return at once."""
+        ...
+
+    def stop(self) -> object:
+        """Tell it to end at the next point where nothing is left half done; returns at once."""
+        ...
+
+    def join(self, timeout: float) -> object:
+        """Wait until it has ended, at most so many seconds."""
+        ...
+
+
+class AtTheEnd:
+    """Something that is only to be closed when serving ends."""
+
+    def __init__(self, close: Callable[[], None]) -> None:
+        """Call `close` then."""
+        self._close = close
+
+    def start(self) -> None:
+        """Do nothing yet."""
+
+    def stop(self) -> None:
+        """Close."""
+        self._close()
+
+    def join(self, timeout: float) -> None:
+        """It is closed already."""
+
+
+def background_of(app: Flask) -> list[Background]:
+    """Give what runs beside an app, to be added to: started and stopped in this order."""
+    found: list[Background] = app.extensions.setdefault(_EXTENSION, [])
+    return found
+
+
+class _Hurried(BaseException):
+    """A second signal came while the background was ending."""
 
 
 class Server:
@@ -78,6 +126,11 @@ class Server:
         self._stops += 1
         self._server.pull_trigger()
 
+    @property
+    def hurried(self) -> bool:
+        """Whether it was told to stop more than once."""
+        return self._stops > 1
+
     def _turn(self, seconds: float) -> None:
         wasyncore.loop(timeout=seconds, use_poll=True, map=self._sockets, count=1)
 
@@ -86,7 +139,7 @@ class Server:
         # Once more around, for what lies in the sockets already.
         self._turn(0.0)
         while self._server.active_channels or self._works():
-            if end.passed or self._stops > 1:
+            if end.passed or self.hurried:
                 return False
             for channel in list(self._server.active_channels.values()):
                 begun = channel.request is not None and not patience.passed
@@ -104,20 +157,35 @@ class Server:
 def serve(app: Flask, settings: Settings, *, sock: socket.socket | None = None) -> int:
     """Serve until SIGTERM or SIGINT; gives the exit status. Raises OSError when it cannot listen.
 
-    Prints `listening on URL` on stdout once requests are taken. Port 0 takes a free one.
+    Prints `listening on URL` on stdout once requests are taken. Port 0 takes a free one. What
+    `background_of` the app holds runs beside it. A second signal ends it at once.
     """
     server = Server(app, settings, sock)
+    ending = False
 
     def end(number: int, _frame: FrameType | None) -> None:
+        if ending:
+            raise _Hurried
         server.stop()
 
     before = {}
     if threading.current_thread() is threading.main_thread():
         before = {number: signal.signal(number, end) for number in _SIGNALS}
+    started: list[Background] = []
     try:
+        for part in background_of(app):
+            part.start()
+            started.append(part)
         print(f"listening on {server.url}", flush=True)
         log.info("started", extra={"version": __version__})
         answered = server.run()
+        # Only now: a request that is under way may need what runs beside it.
+        ending = True
+        if not server.hurried:
+            _end(started)
+    except _Hurried:
+        log.error("stopped before the background had ended")
+        return 1
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -126,6 +194,17 @@ def serve(app: Flask, settings: Settings, *, sock: socket.socket | None = None) 
     else:
         log.error("stopped with requests unanswered")
     return 0 if answered else 1
+
+
+def _end(parts: list[Background]) -> None:
+    """Stop one after the other, each before the next is told."""
+    deadline = Deadline(_BACKGROUND_SECONDS)
+    for part in parts:
+        try:
+            part.stop()
+            part.join(deadline.left)
+        except Exception as error:
+            log.error("not ended in order", extra={"kind": type(error).__name__})
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fhirmsg import language
+from fhirmsg.breaker import BreakerSettings
 from fhirmsg.calls import Times
 from fhirmsg.clients import Client
 from fhirmsg.config.addresses import FLAGS, base_url, ca_file, proxies
 from fhirmsg.config.files import clients, policies
 from fhirmsg.config.journal import journal_file
+from fhirmsg.config.operations import MetricsAddress, breaker, metrics
 from fhirmsg.config.providers import check_providers, configured
 from fhirmsg.config.smtp import smtp
 from fhirmsg.environment import Variables
@@ -49,7 +51,10 @@ class Settings:
     times: Times = field(default_factory=Times)
     outbox_file: str | None = None
     journal_file: str | None = None
+    recover_every: float = 30.0
     smtp: SmtpSettings | None = None
+    metrics: MetricsAddress | None = None
+    breaker: BreakerSettings = field(default_factory=BreakerSettings)
     log_level: str = "INFO"
     spelling: bool = False
 
@@ -81,8 +86,11 @@ class Settings:
                 margin=seconds("LEASE_MARGIN_SECONDS", 0, 3600, 60.0),
             ),
             journal_file=journal_file(variables),
+            recover_every=seconds("RECOVER_SECONDS", 1, 3600, 30.0),
             outbox_file=variables.text("OUTBOX_FILE", default="") or None,
             smtp=smtp(variables),
+            metrics=metrics(variables),
+            breaker=breaker(variables),
             log_level=variables.choice("LOG_LEVEL", _LOG_LEVELS, "INFO", str.upper),
             spelling=_spelling(variables),
         )

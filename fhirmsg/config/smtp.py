@@ -25,6 +25,7 @@ def smtp(variables: Variables) -> SmtpSettings | None:
         "from_name": variables.text("SMTP_FROM_NAME", default=""),
         "reply_to": variables.text("SMTP_REPLY_TO", default="") or None,
         "ca_file": ca_file(variables, "SMTP_CA_FILE"),
+        "idle_seconds": variables.seconds("SMTP_IDLE_SECONDS", 0, 300, 30.0),
     }
     if "SMTP_HOST" not in variables:
         if others := variables.starting_with("SMTP_"):

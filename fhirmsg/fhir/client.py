@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -12,9 +13,11 @@ from uuid import uuid4
 
 import requests
 
+from fhirmsg.breaker import Breaker, BreakerOpen, BreakerSettings, PassedCall
 from fhirmsg.clock import Deadline
 from fhirmsg.errors import RecordUnavailable
 from fhirmsg.http import exchange
+from fhirmsg.ports import NO_METER, Meter
 
 JSON_TYPE = "application/fhir+json"
 log = logging.getLogger("fhirmsg.fhir")
@@ -23,6 +26,11 @@ log = logging.getLogger("fhirmsg.fhir")
 # the search itself and, set on a batch, on every search inside (measured against 8.8.0).
 _HTTP_DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 _FRESH = {"Cache-Control": "no-cache"}
+
+# Kinds of calls that only read.
+_READS = frozenset({"read", "page", "batch", "search"})
+# Statuses to a read that say the server cannot work now. To a write, it may be what was written.
+_AWAY = frozenset({500, 502, 503, 504, 507, 508})
 
 Resource = dict[str, Any]
 
@@ -62,15 +70,29 @@ class FhirServer:
 class FhirClient:
     """Calls one server. Thread-safe; nothing read through it is ever kept."""
 
-    def __init__(self, server: FhirServer, session: requests.Session) -> None:
-        """Use a session made by `fhirmsg.http.make_session`."""
+    def __init__(
+        self,
+        server: FhirServer,
+        session: requests.Session,
+        *,
+        breaker: Breaker | None = None,
+        meter: Meter = NO_METER,
+    ) -> None:
+        """Use a session made by `fhirmsg.http.make_session`.
+
+        breaker: while it is open, every read raises RecordUnavailable without asking the server.
+        Writes go through: each of them follows a read that was answered, and may be what a
+        message that has left is recorded by.
+        """
         self.server = server
         self.base = server.base_url.rstrip("/")
         self._session = session
+        self._breaker = breaker or Breaker("fhir", BreakerSettings(failures=0))
+        self._meter = meter
 
     def read(self, path: str, *, deadline: Deadline | None = None) -> FhirAnswer:
         """GET a path below the base, fresh. Raises RecordUnavailable."""
-        return self._call("GET", f"{self.base}/{path}", deadline=deadline, headers=_FRESH)
+        return self._call("read", "GET", f"{self.base}/{path}", deadline=deadline, headers=_FRESH)
 
     def follow(self, link: str, *, deadline: Deadline) -> FhirAnswer:
         """GET a `next` link, which has to lie on the server's own origin.
@@ -79,7 +101,9 @@ class FhirClient:
         """
         if not self.is_own(link):
             raise RecordUnavailable("A page link leads to another server; it was not followed.")
-        return self._call("GET", urljoin(f"{self.base}/", link), deadline=deadline, headers=_FRESH)
+        return self._call(
+            "page", "GET", urljoin(f"{self.base}/", link), deadline=deadline, headers=_FRESH
+        )
 
     def is_own(self, link: str) -> bool:
         """Tell whether a link stays on the server's origin and below its base path."""
@@ -108,7 +132,7 @@ class FhirClient:
             "type": "batch",
             "entry": [{"request": {"method": "GET", "url": path}} for path in paths],
         }
-        outer = self._call("POST", self.base, bundle, deadline=deadline, headers=_FRESH)
+        outer = self._call("batch", "POST", self.base, bundle, deadline=deadline, headers=_FRESH)
         if not outer.good:
             raise RecordUnavailable(
                 f"The FHIR server answered {outer.status} to the read of the record. "
@@ -119,6 +143,7 @@ class FhirClient:
     def search_by_post(self, kind: str, body: str, *, deadline: Deadline) -> FhirAnswer:
         """Search with the parameters in the body, for what must not stand in a URL."""
         return self._call(
+            "search",
             "POST",
             f"{self.base}/{kind}/_search",
             body,
@@ -126,25 +151,36 @@ class FhirClient:
             headers={**_FRESH, "Content-Type": "application/x-www-form-urlencoded"},
         )
 
-    def create(self, resource: Resource, *, if_none_exist: str | None = None) -> FhirAnswer:
-        """POST a resource, conditionally on a search finding none. Raises RecordUnavailable."""
+    def create(
+        self,
+        resource: Resource,
+        *,
+        if_none_exist: str | None = None,
+        request_id: str | None = None,
+    ) -> FhirAnswer:
+        """POST a resource, conditionally on a search finding none. Raises RecordUnavailable.
+
+        request_id: the same for each try of one and the same create; a new one without it.
+        """
         headers = {"Prefer": "return=representation"}
+        if request_id is not None:
+            headers["X-Request-ID"] = request_id
         if if_none_exist is not None:
             headers["If-None-Exist"] = if_none_exist
         url = f"{self.base}/{resource['resourceType']}"
-        return self._call("POST", url, resource, headers=headers)
+        return self._call("create", "POST", url, resource, headers=headers)
 
     def update(self, resource: Resource, *, version_id: str) -> FhirAnswer:
         """PUT a resource over exactly that version. Raises RecordUnavailable."""
         headers = {"If-Match": f'W/"{version_id}"', "Prefer": "return=representation"}
         url = f"{self.base}/{resource['resourceType']}/{resource['id']}"
-        return self._call("PUT", url, resource, headers=headers)
+        return self._call("update", "PUT", url, resource, headers=headers)
 
     def transaction(self, entries: list[Resource]) -> tuple[FhirAnswer, list[FhirAnswer]]:
         """POST a transaction Bundle; gives no inner answers when it failed as a whole."""
         bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
         headers = {**_FRESH, "Prefer": "return=representation"}
-        outer = self._call("POST", self.base, bundle, headers=headers)
+        outer = self._call("transaction", "POST", self.base, bundle, headers=headers)
         return outer, inner_answers(outer, len(entries)) if outer.good else []
 
     def batch_writes(self, entries: list[Resource], *, deadline: Deadline) -> list[FhirAnswer]:
@@ -154,19 +190,22 @@ class FhirClient:
         """
         bundle = {"resourceType": "Bundle", "type": "batch", "entry": entries}
         headers = {**_FRESH, "Prefer": "return=minimal"}
-        outer = self._call("POST", self.base, bundle, deadline=deadline, headers=headers)
+        outer = self._call(
+            "batch-write", "POST", self.base, bundle, deadline=deadline, headers=headers
+        )
         if not outer.good:
             raise RecordUnavailable(
-                f"The FHIR server answered {outer.status} to a batch of writes."
+                f"The FHIR server answered {outer.status} to a batch of writes. They stay owed."
             )
         return inner_answers(outer, len(entries))
 
     def delete(self, path: str) -> FhirAnswer:
         """DELETE a path below the base. Raises RecordUnavailable."""
-        return self._call("DELETE", f"{self.base}/{path}")
+        return self._call("delete", "DELETE", f"{self.base}/{path}")
 
     def _call(
         self,
+        kind: str,
         method: str,
         url: str,
         body: Resource | str | None = None,
@@ -174,9 +213,9 @@ class FhirClient:
         deadline: Deadline | None = None,
         headers: dict[str, str] | None = None,
     ) -> FhirAnswer:
+        # One id for the call: a GET that is tried again within it carries the same.
         sent = {"Accept": JSON_TYPE, "X-Request-ID": str(uuid4())}
-        searches = isinstance(body, str) or (body is not None and body.get("type") == "batch")
-        if method == "GET" or searches:
+        if kind in _READS:
             sent["Prefer"] = "handling=strict"
         if isinstance(body, dict):
             sent["Content-Type"] = JSON_TYPE
@@ -184,24 +223,58 @@ class FhirClient:
             sent["Authorization"] = self.server.authorization
         sent.update(headers or {})
         data = json.dumps(body).encode() if isinstance(body, dict) else (body or "").encode()
+        began, result = time.monotonic(), "circuit-open"
         try:
-            response = exchange(
+            with self._breaker.call(regardless=kind not in _READS) as passed:
+                result = "unanswered"
+                response = self._exchange(
+                    passed, method, url, deadline, sent, data if body is not None else None
+                )
+                result = f"{response.status_code // 100}xx"
+                passed.answered = not (kind in _READS and response.status_code in _AWAY)
+            try:
+                return _answer(response)
+            except RecordUnavailable:
+                result = "not-fhir"
+                raise
+        except BreakerOpen:
+            raise RecordUnavailable(
+                "The FHIR server has not answered for some time and was not asked now. This call "
+                "sent nothing; try again later."
+            ) from None
+        finally:
+            self._meter.fhir_call(kind, result, time.monotonic() - began)
+
+    def _exchange(
+        self,
+        passed: PassedCall,
+        method: str,
+        url: str,
+        deadline: Deadline | None,
+        headers: dict[str, str],
+        data: bytes | None,
+    ) -> requests.Response:
+        deadline = deadline or Deadline(self.server.call_deadline)
+        # Without any time left the server is not asked, which says nothing of it.
+        asked = not deadline.passed
+        try:
+            return exchange(
                 self._session,
                 method,
                 url,
-                deadline=deadline or Deadline(self.server.call_deadline),
+                deadline=deadline,
                 connect_timeout=self.server.connect_timeout,
                 read_timeout=self.server.read_timeout,
-                headers=sent,
-                data=data if body is not None else None,
+                headers=headers,
+                data=data,
             )
         except requests.exceptions.RequestException as error:
+            passed.answered = False if asked else None
             # The error's text can hold the URL; its kind is enough.
             log.warning("fhir call failed", extra={"kind": type(error).__name__, "method": method})
             raise RecordUnavailable(
                 f"The FHIR server did not answer ({type(error).__name__}). Try again later."
             ) from None
-        return _answer(response)
 
 
 def _answer(response: requests.Response) -> FhirAnswer:

@@ -145,7 +145,12 @@ class FhirCommunicationLog:
     def _create(self, resource: Resource, draft: EntryDraft) -> Opening | None:
         """Try once; None when the answer does not say whose entry there is now."""
         try:
-            answer = self._client.create(resource, if_none_exist=by_message_id(draft.message_id))
+            answer = self._client.create(
+                resource,
+                if_none_exist=by_message_id(draft.message_id),
+                # The same for both tries, so that the server's log shows them as one.
+                request_id=draft.attempt,
+            )
         except RecordUnavailable:
             return None
         if not answer.good:

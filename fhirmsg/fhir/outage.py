@@ -56,6 +56,7 @@ from fhirmsg.ports import (
 
 log = logging.getLogger("fhirmsg.record")
 
+_MANY = 1000
 # Where entries in the journal are said to be, until they are on the server.
 IN_JOURNAL = "journal/"
 
@@ -231,6 +232,14 @@ class OutageLog:
             return True
         event = self._auditing.resource_for(audit)
         return self._auditing.record(audit) if event is None else self._owing.create(event)
+
+    def in_progress(self) -> list[Entry]:
+        """Give the entries that are open here."""
+        return [
+            entry_in_journal(item)
+            for item in self._journal.due([Owed.EMERGENCY], limit=_MANY)
+            if item.state == EntryStatus.IN_PROGRESS
+        ]
 
     def find(self, message_id: str) -> tuple[Entry, ...]:
         """Give the entry of this message id that is kept, if there is one."""

@@ -7,6 +7,7 @@ place.
 from __future__ import annotations
 
 from fhirmsg.ports.journal import Journal, JournalItem, Owed
+from fhirmsg.ports.metering import NO_METER, Meter
 from fhirmsg.ports.providers import (
     Callback,
     ChecksItself,
@@ -43,6 +44,7 @@ from fhirmsg.ports.record import (
 )
 
 __all__ = [
+    "NO_METER",
     "AuditDraft",
     "Callback",
     "ChecksItself",
@@ -59,6 +61,7 @@ __all__ = [
     "KnownMessage",
     "ListsMessages",
     "MessageHistory",
+    "Meter",
     "Opened",
     "Opening",
     "OutboundMessage",

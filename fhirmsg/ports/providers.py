@@ -41,18 +41,26 @@ class Outcome(Enum):
     REFUSED = "refused for good"
     MAY_HAVE_LEFT = "may have left"
 
+    @property
+    def word(self) -> str:
+        """One word for logs and figures."""
+        return self.name.lower().replace("_", "-")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """A provider's answer. `reason` is a short code or status line without patient data.
 
-    `at` is the provider's own time of acceptance, where it tells one.
+    `at` is the provider's own time of acceptance, where it tells one. `silent`: it gave no answer
+    that tells anything (no connection, a time-out, a 5xx over HTTP); says nothing about whether
+    the message left.
     """
 
     outcome: Outcome
     provider_id: str | None = None
     reason: str = ""
     at: datetime | None = None
+    silent: bool = field(default=False, compare=False)
 
 
 class Provider(Protocol):

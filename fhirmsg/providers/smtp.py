@@ -20,6 +20,7 @@ from fhirmsg.errors import ProviderSilent, SettingsError
 from fhirmsg.guidance.terms import Channel
 from fhirmsg.ports import OutboundMessage, Outcome, ProviderKind, Receipt
 from fhirmsg.providers.smtp_conversation import Conversation, Garbled
+from fhirmsg.providers.smtp_idle import IdleConnections
 from fhirmsg.providers.smtp_letter import is_address, message_id_of, why_unfit, write_letter
 
 # Replies of RFC 4954 about the log-in: a fault of ours wherever they come, not of the message.
@@ -46,6 +47,26 @@ _WORDS: tuple[tuple[type[Exception], str], ...] = (
     (ValueError, "garbled"),
 )
 
+_MOST_IDLE = 4
+_MESSAGES_PER_CONNECTION = 100
+_CHECK_SECONDS = 15.0
+
+# What helps against a reason that has this word; the first that fits.
+_CHECK_SERVER = "look at the server, or wait until it takes connections again"
+_CHECK_SECURITY = "check FHIRMSG_SMTP_SECURITY against what this port speaks"
+_CHECK_LOG_IN = "check FHIRMSG_SMTP_USERNAME and FHIRMSG_SMTP_PASSWORD"
+_WHAT_TO_CHECK = {
+    "dns": "check the name in FHIRMSG_SMTP_HOST and this machine's DNS",
+    "connect": "check FHIRMSG_SMTP_HOST and FHIRMSG_SMTP_PORT, and what stands between",
+    "certificate": "check FHIRMSG_SMTP_HOST and FHIRMSG_SMTP_CA_FILE",
+    "tls": _CHECK_SECURITY,
+    "starttls": _CHECK_SECURITY,
+    "starttls-not-offered": _CHECK_SECURITY,
+    "greeting": _CHECK_SECURITY,
+    "auth": _CHECK_LOG_IN,
+    "auth-not-offered": _CHECK_LOG_IN,
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmtpSettings:
@@ -53,7 +74,8 @@ class SmtpSettings:
 
     `connect_timeout` in seconds, for each address and for the TLS handshake. `ca_file` (PEM)
     stands in place of the system's certificates. `security` "none" is for a server on this host
-    alone. Raises SettingsError with every fault.
+    alone. `idle_seconds`: how long a connection waits for the next message, 0 for never.
+    Raises SettingsError with every fault.
     """
 
     host: str
@@ -66,6 +88,7 @@ class SmtpSettings:
     ca_file: str | None = None
     connect_timeout: float = 10.0
     reply_to: str | None = None
+    idle_seconds: float = 30.0
 
     def __post_init__(self) -> None:
         """Check what can be checked without a server."""
@@ -93,13 +116,18 @@ class SmtpSettings:
                 "username, password: only printable ASCII can be sent",
             ),
             (0 < self.connect_timeout <= 300, "connect_timeout: not between 0 and 300 seconds"),
+            (0 <= self.idle_seconds <= 300, "idle_seconds: not between 0 and 300 seconds"),
         )
         if faults := [f"smtp: {text}" for holds, text in checks if not holds]:
             raise SettingsError(faults)
 
 
 class SmtpProvider:
-    """Hands messages to a mail server, each over a connection of its own."""
+    """Hands messages to a mail server, one after the other over a connection.
+
+    A connection waits for the next message only after one that was accepted; before it takes
+    that, the server has to answer RSET. Everything else ends it.
+    """
 
     name: str = "smtp"
     kind: ProviderKind = ProviderKind.NEITHER
@@ -117,6 +145,9 @@ class SmtpProvider:
                 [f"smtp: ca_file {settings.ca_file!r} cannot be read as PEM certificates"]
             ) from error
         self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._idle = IdleConnections(
+            most=_MOST_IDLE, seconds=settings.idle_seconds, messages=_MESSAGES_PER_CONNECTION
+        )
 
     def send(self, message: OutboundMessage, *, start_by: Deadline, deadline: Deadline) -> Receipt:
         """Hand one e-mail over; see Provider. `reason` is an SMTP code and a word of ours."""
@@ -124,20 +155,41 @@ class SmtpProvider:
             return Receipt(outcome=Outcome.REFUSED, reason="channel")
         if word := why_unfit(message):
             return Receipt(outcome=Outcome.REFUSED, reason=word)
-        conversation = Conversation(deadline)
+        standing = self._idle.take(deadline)
+        conversation = standing or Conversation(deadline)
         try:
-            receipt = self._introduced(conversation) or self._handed_over(
-                conversation, message, start_by
-            )
-            conversation.say_farewell("QUIT")
+            receipt = None if standing else self._introduced(conversation)
+            receipt = receipt or self._handed_over(conversation, message, start_by)
         except (OSError, ValueError, RuntimeError) as error:
-            word = next((word for kind, word in _WORDS if isinstance(error, kind)), "failed")
-            outcome = Outcome.MAY_HAVE_LEFT if conversation.dot_written else Outcome.RETRYABLE
-            return Receipt(outcome=outcome, reason=f"{conversation.stage} {word}")
-        finally:
             with suppress(OSError):
                 conversation.close()
+            outcome = Outcome.MAY_HAVE_LEFT if conversation.dot_written else Outcome.RETRYABLE
+            return Receipt(outcome=outcome, reason=_broke_off(conversation, error), silent=True)
+        if receipt.outcome is Outcome.ACCEPTED:
+            self._idle.keep(conversation)
+        else:
+            conversation.part()
         return receipt
+
+    def close(self) -> None:
+        """Say good-bye on the connections that wait, and keep none any more."""
+        self._idle.close()
+
+    def why_unusable(self) -> str | None:
+        """Connect, encrypt and log in on a connection of its own, and leave; see ChecksItself."""
+        conversation = Conversation(Deadline(_CHECK_SECONDS))
+        try:
+            receipt = self._introduced(conversation)
+            reason = receipt.reason if receipt else None
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = _broke_off(conversation, error)
+        if conversation.sock is not None:
+            conversation.part()
+        if reason is None:
+            return None
+        words = set(reason.split())
+        what = next((_WHAT_TO_CHECK[each] for each in _WHAT_TO_CHECK if each in words), None)
+        return f"The mail server would take no message now ({reason}); {what or _CHECK_SERVER}."
 
     def find(self, reference: str) -> Receipt | None:
         """Raise ProviderSilent: a mail server cannot be asked, and None would be read as a no."""
@@ -235,8 +287,14 @@ def _is_loopback(host: str) -> bool:
     return host.lower() == "localhost"
 
 
+def _broke_off(conversation: Conversation, error: Exception) -> str:
+    word = next((word for kind, word in _WORDS if isinstance(error, kind)), "failed")
+    return f"{conversation.stage} {word}"
+
+
 def _not_now(code: int, stage: str) -> Receipt:
-    return Receipt(outcome=Outcome.RETRYABLE, reason=f"{code} {stage}")
+    # 421 is about the whole server, at whatever stage it comes.
+    return Receipt(outcome=Outcome.RETRYABLE, reason=f"{code} {stage}", silent=code == 421)
 
 
 def _declined(code: int, stage: str) -> Receipt:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import selectors
 import smtplib
 import socket
 import ssl
@@ -26,18 +27,42 @@ class Conversation(smtplib.SMTP):
     """One connection to a mail server.
 
     `stage` names what is being done. `dot_written` becomes true with the write that can complete
-    the message: from then on it may have left. Everything raises OSError, TimeoutError when the
-    deadline has passed, or Garbled.
+    the message of this moment: from then on it may have left. `carried` counts the messages that
+    were written whole. Everything raises OSError, TimeoutError when the deadline has passed, or
+    Garbled.
     """
 
     def __init__(self, deadline: Deadline) -> None:
         """Connect to nothing yet."""
         # Without a name of its own, smtplib asks the DNS for this machine's, however long.
         super().__init__(local_hostname="[127.0.0.1]")
-        self._deadline = deadline
         self._unread = b""
+        self.carried = 0
+        self.begin(deadline)
+
+    def begin(self, deadline: Deadline) -> None:
+        """Turn to the next message: nothing of it is written, and it has a deadline of its own."""
+        self._deadline = deadline
         self.stage = "dns"
         self.dot_written = False
+
+    def is_there(self, deadline: Deadline) -> bool:
+        """Tell whether an idle connection can carry a message, by asking the server."""
+        self.begin(deadline)
+        try:
+            # What came unasked is a good-bye, or would be taken for the answer to a command.
+            if self._unread or self._has_come():
+                return False
+            code, _ = self.docmd("RSET")
+            return code == 250 and not self._unread
+        except (OSError, ValueError):
+            return False
+
+    def part(self) -> None:
+        """Say good-bye and close."""
+        self.say_farewell("QUIT")
+        with suppress(OSError):
+            self.close()
 
     def open(self, host: str, port: int, connect_timeout: float) -> None:
         """Connect to the first of the host's addresses that takes the call."""
@@ -77,6 +102,7 @@ class Conversation(smtplib.SMTP):
         # both would leave open how much of it a failure had let through.
         self._ready()
         self.dot_written = True
+        self.carried += 1
         self.send(b".\r\n")
         self.stage = "answer"
         return self.getreply()
@@ -119,6 +145,15 @@ class Conversation(smtplib.SMTP):
             self._unread += received
         line, _, self._unread = self._unread.partition(b"\n")
         return line.removesuffix(b"\r")
+
+    def _has_come(self) -> bool:
+        """Tell whether there is something to read, be it the end of the connection."""
+        sock = self._ready()
+        if isinstance(sock, ssl.SSLSocket) and sock.pending():
+            return True
+        with selectors.DefaultSelector() as selector:
+            selector.register(sock, selectors.EVENT_READ)
+            return bool(selector.select(0))
 
     def _ready(self, most: float = 3600.0) -> socket.socket:
         """The socket, its time-out shrunk to what is left now: it holds for one call only."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import re
 import time
+from functools import partial
 from uuid import uuid4
 
 from flask import Flask, Response, g, request
 
+from fhirmsg import tracing
+from fhirmsg.ports import Meter
 from fhirmsg.web.body import MAX_BYTES
 from fhirmsg.web.errors import problem_of, response_of
 from fhirmsg.web.routes import routes
@@ -20,7 +23,6 @@ access = logging.getLogger("fhirmsg.access")
 log = logging.getLogger("fhirmsg.web")
 
 _CORRELATION = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def create_web(services: WebServices) -> Flask:
@@ -29,7 +31,8 @@ def create_web(services: WebServices) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BYTES
     app.register_blueprint(routes(services))
     app.before_request(_begin)
-    app.after_request(_end)
+    app.after_request(partial(_end, services.meter))
+    app.teardown_request(_forget)
     app.register_error_handler(Exception, _failed)
     return app
 
@@ -37,6 +40,10 @@ def create_web(services: WebServices) -> Flask:
 def _begin() -> None:
     given = request.headers.get("X-Correlation-ID", "")
     g.correlation_id = given if _CORRELATION.fullmatch(given) else str(uuid4())
+    g.trace = tracing.trace_from(
+        request.headers.get("traceparent", ""), correlation_id=g.correlation_id
+    )
+    tracing.take_part(g.trace)
     g.client_id = None
     g.began = time.perf_counter()
 
@@ -53,25 +60,30 @@ def _failed(error: Exception) -> Response:
     return response_of(problem)
 
 
-def _end(response: Response) -> Response:
+def _end(meter: Meter, response: Response) -> Response:
     response.headers["X-Correlation-ID"] = g.correlation_id
-    traceparent = request.headers.get("traceparent", "")
-    if _TRACEPARENT.fullmatch(traceparent):
-        response.headers["traceparent"] = traceparent
+    response.headers["traceparent"] = g.trace.traceparent
     response.headers["X-Content-Type-Options"] = "nosniff"
     if request.path.startswith("/v1/"):
         response.headers["Cache-Control"] = "no-store"
-    rule = request.url_rule
+    # The template, never the path itself: it may hold what does not belong in a log.
+    route = request.url_rule.rule if request.url_rule is not None else "(none)"
+    seconds = time.perf_counter() - g.began
+    meter.request(route, request.method, response.status_code, seconds)
     access.info(
         "request",
         extra={
-            # The template, never the path itself: it may hold what does not belong in a log.
-            "route": rule.rule if rule is not None else "(none)",
+            "route": route,
             "method": request.method if request.method.isalpha() else "?",
             "status": response.status_code,
-            "milliseconds": round((time.perf_counter() - g.began) * 1000, 1),
+            "milliseconds": round(seconds * 1000, 1),
             "client": g.client_id,
             "correlation_id": g.correlation_id,
         },
     )
     return response
+
+
+def _forget(_error: BaseException | None) -> None:
+    """Leave the trace: this thread will work for somebody else."""
+    tracing.take_part(None)

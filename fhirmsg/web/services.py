@@ -11,7 +11,7 @@ from fhirmsg.calls import Call
 from fhirmsg.clients import ClientBook
 from fhirmsg.guidance.policy import LocalPolicy
 from fhirmsg.overview import Overview
-from fhirmsg.ports import Callback, MessageHistory
+from fhirmsg.ports import NO_METER, Callback, MessageHistory, Meter
 from fhirmsg.web.health import Readiness
 
 
@@ -59,3 +59,4 @@ class WebServices:
     clients: ClientBook
     readiness: Callable[[], Readiness]
     fhir_base_url: str
+    meter: Meter = NO_METER

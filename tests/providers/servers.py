@@ -41,6 +41,7 @@ class Mailbox:
 
     def __init__(self) -> None:
         self.envelopes: list[Envelope] = []
+        self.connections = 0
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Envelope) -> str:
         self.envelopes.append(envelope)
@@ -69,6 +70,7 @@ def mail_server(
     loop = asyncio.new_event_loop()
 
     def conversation() -> SMTP:
+        mailbox.connections += 1
         return SMTP(mailbox, loop=loop, hostname="mail", authenticator=_log_in, **settings)
 
     async def close() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -61,13 +62,14 @@ def way_out(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WayOut]:
             from_address="noreply@surgery.example",
             ca_file=ca_file(tmp_path),
         )
-        yield WayOut(
-            SmtpProvider(settings),
-            lambda: [
-                (letter["To"], letter.get_content().replace("\r\n", "\n"))
-                for letter in mailbox.letters
-            ],
-        )
+        with contextlib.closing(SmtpProvider(settings)) as provider:
+            yield WayOut(
+                provider,
+                lambda: [
+                    (letter["To"], letter.get_content().replace("\r\n", "\n"))
+                    for letter in mailbox.letters
+                ],
+            )
 
 
 def test_what_is_accepted_has_arrived_once_and_unchanged(way_out: WayOut) -> None:

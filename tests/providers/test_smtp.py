@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import time
@@ -46,7 +47,8 @@ def send(
     deadline: float = 20,
 ) -> Receipt:
     provider = SmtpProvider(settings(server) if isinstance(server, int) else server)
-    return provider.send(message, start_by=Deadline(20), deadline=Deadline(deadline))
+    with contextlib.closing(provider):
+        return provider.send(message, start_by=Deadline(20), deadline=Deadline(deadline))
 
 
 def test_the_letter_names_its_sender_its_message_id_and_that_a_machine_wrote_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable
@@ -42,9 +43,10 @@ def send(
         username="surgery",
         password="correct horse",
     )
-    return SmtpProvider(settings).send(
-        message, start_by=start_by or Deadline(20), deadline=Deadline(deadline)
-    )
+    with contextlib.closing(SmtpProvider(settings)) as provider:
+        return provider.send(
+            message, start_by=start_by or Deadline(20), deadline=Deadline(deadline)
+        )
 
 
 def verbs(heard: list[str]) -> list[str]:

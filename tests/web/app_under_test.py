@@ -73,9 +73,35 @@ class FakeHistory:
         """Give those with this id."""
         return tuple(entry for entry in self.entries if entry.message_id == message_id)
 
+    def legs(self, entry: Entry) -> tuple[Entry, ...]:
+        """Give those that say that they follow it."""
+        return tuple(each for each in self.entries if each.part_of == entry.reference)
+
     def page(self, patient: str, *, count: int, cursor: str | None = None) -> HistoryPage:
         """Give all of them."""
         return HistoryPage(entries=self.entries, next=self.following)
+
+
+@dataclass
+class FakeReceiving:
+    """Takes callbacks, or fails as the test says."""
+
+    taken: list[tuple[str, str, Callback]] = field(default_factory=list)
+    failure: Exception | None = None
+
+    def receipts(self, name: str, callback: Callback) -> int:
+        """Take receipts."""
+        return self._take("receipts", name, callback)
+
+    def replies(self, name: str, callback: Callback) -> int:
+        """Take replies."""
+        return self._take("replies", name, callback)
+
+    def _take(self, what: str, name: str, callback: Callback) -> int:
+        if self.failure is not None:
+            raise self.failure
+        self.taken.append((what, name, callback))
+        return 1
 
 
 @dataclass
@@ -173,6 +199,7 @@ class Face:
                 messenger=self.messenger,
                 history=self.history,
                 overview=self.overview,
+                receiving=self.receiving,
                 policies={"A12345": POLICY},
                 clients=ClientBook([sender, reader, overrider, declarer, knowing]),
                 readiness=lambda: self.readiness,
