@@ -20,6 +20,11 @@ def message_id_for(client_id: str, idempotency_key: str) -> str:
     return str(uuid5(uuid5(_NAMESPACE, client_id), idempotency_key))
 
 
+def is_of(message_id: str | None, other: str) -> bool:
+    """Tell whether two ids are of one message, on whichever leg."""
+    return (message_id or "")[:_UUID_LENGTH] == other[:_UUID_LENGTH]
+
+
 def leg_id(message_id: str, further: int) -> str:
     """Give the id of the leg that comes so many after this one; the first has no number."""
     first, number = message_id[:_UUID_LENGTH], message_id[_UUID_LENGTH + 1 :]

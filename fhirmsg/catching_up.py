@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
-from fhirmsg.answers import State
+from fhirmsg.answers import Retry, State
 from fhirmsg.clock import Deadline
 from fhirmsg.errors import FhirmsgError, JournalUnavailable, RecordUnavailable
 from fhirmsg.fallback import Fallback
@@ -45,7 +45,14 @@ class Drains(Protocol):
     """Writes owed writes and emergencies (`fhirmsg.fhir.backlog`)."""
 
     def drain(self, *, limit: int = 100) -> int:
-        """Write what is due; gives how many items left. Raises JournalUnavailable."""
+        """Write what is due; gives how many items left.
+
+        Raises JournalUnavailable, and RecordUnavailable while the server is away.
+        """
+        ...
+
+    def answers(self) -> bool:
+        """Tell whether the server answers."""
         ...
 
 
@@ -92,6 +99,7 @@ class CatchUp:
         self._messenger = messenger
         self._fallback = fallback
         self._one_at_a_time = threading.Lock()
+        self._away = False
 
     def drain(self, *, sending: bool = True) -> int:
         """Write what the journal owes, as far as the FHIR server takes it; gives how much went.
@@ -99,10 +107,20 @@ class CatchUp:
         sending: try next channels too, which sends. Raises JournalUnavailable.
         """
         with self._one_at_a_time:
-            gone = self._backlog.drain(limit=_MANY)
-            gone += self._apply_receipts()
-            gone += self._each(Owed.REPLY, self._reply)
-            return gone + (self._each(Owed.FALLBACK, self._go_on) if sending else 0)
+            if self._away:
+                if not self._backlog.answers():
+                    return 0
+                # Nothing waits out a pause that it was given while the server was away.
+                self._away = False
+                self._journal.hurry()
+            try:
+                gone = self._backlog.drain(limit=_MANY)
+                gone += self._apply_receipts()
+                gone += self._each(Owed.REPLY, self._reply)
+                return gone + (self._each(Owed.FALLBACK, self._go_on) if sending else 0)
+            except RecordUnavailable:
+                self._away = not self._backlog.answers()
+                return 0
 
     def recover(self) -> Counter[str]:
         """Bring abandoned entries to an end; gives how many to which.
@@ -122,6 +140,8 @@ class CatchUp:
         try:
             applied = self._receipts.apply(items)
         except RecordUnavailable:
+            if not self._backlog.answers():
+                raise
             for item in items:
                 self._journal.postpone(item, pause_after(item.tries))
             return 0
@@ -150,6 +170,11 @@ class CatchUp:
                 done = follow(item)
             except JournalUnavailable:
                 raise
+            except RecordUnavailable:
+                # One item that the server does not answer about must not keep the rest waiting.
+                if not self._backlog.answers():
+                    raise
+                done = False
             except (FhirmsgError, ValueError, KeyError, TypeError) as error:
                 log.warning("item not followed", extra={"kind": type(error).__name__})
                 done = False
@@ -174,6 +199,8 @@ class CatchUp:
         entry = found[0]
         for call in self._fallback.next_legs(entry):
             answer = self._messenger.send(call)
+            if answer.retry is Retry.AFTER:
+                return False
             # A leg that failed has a fallback of its own.
             if answer.status not in (State.HELD, State.REFUSED, State.NOT_SENT):
                 return self._log.end_fallback(entry)

@@ -69,8 +69,8 @@ class Backlog:
     def drain(self, *, limit: int = 100) -> int:
         """Write what is due; gives how many items left the journal.
 
-        Raises JournalUnavailable. Stops at the first item that the server does not take: it is
-        away, and the rest would only wait for it.
+        Raises JournalUnavailable, and RecordUnavailable when the server does not answer at all:
+        then every item stays as it was.
         """
         gone = 0
         for item in self._journal.due([Owed.WRITE, Owed.EMERGENCY], limit=limit):
@@ -78,13 +78,14 @@ class Backlog:
                 continue
             if self._is_written(item):
                 gone += self._journal.done([item])
-            else:
+            elif self.answers():
                 self._journal.postpone(item, pause_after(item.tries))
-                if not self._answers():
-                    break
+            else:
+                raise RecordUnavailable("The FHIR server does not answer; the writes stay owed.")
         return gone
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Tell whether the server answers."""
         try:
             return self._client.read("metadata?_elements=fhirVersion").good
         except RecordUnavailable:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
+from fhirmsg.calls import is_of
 from fhirmsg.fhir import codes
 from fhirmsg.fhir.client import FhirAnswer, Resource
 from fhirmsg.fhir.elements import (
@@ -61,7 +62,9 @@ def earlier_messages(
         if _is_ours(each)
     ]
     return tuple(
-        message for message in found if message is not None and message.message_id != message_id
+        message
+        for message in found
+        if message is not None and not is_of(message.message_id, message_id)
     )
 
 

@@ -16,7 +16,7 @@ from fhirmsg.guidance.policy import LocalPolicy
 from fhirmsg.guidance.record import Need, Preferences
 from fhirmsg.guidance.terms import Channel, ResourceVersion
 from fhirmsg.overview import ObjectionSeen, OpenChannel, Overview, ProxyOverview
-from fhirmsg.ports import Entry, HistoryPage
+from fhirmsg.ports import Callback, Entry, HistoryPage
 from fhirmsg.web import WebServices, create_web
 from fhirmsg.web.contract import contract, validator_of
 from fhirmsg.web.health import Readiness
@@ -158,6 +158,7 @@ class Face:
     messenger: FakeMessenger = field(default_factory=FakeMessenger)
     history: FakeHistory = field(default_factory=FakeHistory)
     overview: FakeOverview = field(default_factory=FakeOverview)
+    receiving: FakeReceiving = field(default_factory=FakeReceiving)
     readiness: Readiness = field(default_factory=lambda: Readiness(ready=True))
 
     def __post_init__(self) -> None:
