@@ -13,9 +13,12 @@ from fhirmsg.breaker import Breaker, BreakerSettings, State, regardless_of_break
 from fhirmsg.clock import Deadline
 from fhirmsg.errors import RecordUnavailable
 from fhirmsg.fhir.client import FhirClient, FhirServer
+from fhirmsg.fhir.log import FhirCommunicationLog
 from fhirmsg.http import make_session
+from fhirmsg.ports import Opened
 from fhirmsg.ports.metering import NoMeter
 from fhirmsg.tracing import taking_part, trace_from
+from tests.fhir.drafts import a_draft
 from tests.raw_server import answer, in_turn, raw_server
 
 BASE = "https://ehr.example/fhir"
@@ -180,3 +183,16 @@ def test_a_create_that_is_tried_again_can_carry_the_same_id(web: responses.Reque
     ids = [call.request.headers["X-Request-ID"] for call in web.calls]
     assert ids[:2] == ["attempt-1"] * 2
     assert ids[2] != "attempt-1"
+
+
+def test_both_tries_to_open_an_entry_carry_the_same_id(web: responses.RequestsMock) -> None:
+    web.post(f"{BASE}/Communication", status=500)
+    web.get(f"{BASE}/Communication", status=500)
+    client, _ = a_client(failures=0)
+    draft = a_draft(attempt="0b0e7a5c-5b0f-4c63-9a35-3f2e0d6c1a11")
+    log = FhirCommunicationLog(client, pause=lambda _: None)
+    assert log.open(draft).outcome is Opened.UNAVAILABLE
+    posts = [call.request for call in web.calls if call.request.method == "POST"]
+    assert [each.headers["X-Request-ID"] for each in posts] == [draft.attempt] * 2
+    others = [call.request.headers["X-Request-ID"] for call in web.calls]
+    assert len(set(others)) == len(others) - 1
