@@ -18,10 +18,11 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionError
 from urllib3.util.retry import Retry
 
 from fhirmsg.clock import Deadline, elapsed_clock
+from fhirmsg.dns import addresses
 from fhirmsg.tracing import outgoing_headers
 
 
@@ -118,9 +119,25 @@ def _time_to_connect(timeout: float | None) -> float | None:
     return timeout if exchange is None else exchange.time_to_connect(timeout)
 
 
+def _look_up(connection: HTTPConnection) -> None:
+    """Have the name looked up in time: the look-up that follows finds it known to the system."""
+    seconds = connection.timeout
+    if not isinstance(seconds, int | float):
+        return
+    try:
+        addresses(connection.host, connection.port, seconds)
+    except TimeoutError:
+        raise ConnectTimeoutError(connection, "the name was not looked up in time") from None
+    except OSError:
+        # Not left to the look-up that follows, which could take as long once more.
+        gone = socket.gaierror("no address found")
+        raise NameResolutionError(connection.host, connection, gone) from None
+
+
 class _WatchedHTTP(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         self.timeout = _time_to_connect(self.timeout)
+        _look_up(self)
         sock = super()._new_conn()
         # Reported at once: a proxy is asked for a tunnel before there is a request.
         _report_socket(sock)
@@ -136,6 +153,7 @@ class _WatchedHTTP(HTTPConnection):
 class _WatchedHTTPS(HTTPSConnection):
     def _new_conn(self) -> socket.socket:
         self.timeout = _time_to_connect(self.timeout)
+        _look_up(self)
         sock = super()._new_conn()
         _report_socket(sock)
         return sock

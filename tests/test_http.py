@@ -103,6 +103,27 @@ def test_a_host_that_takes_no_connection_is_left_at_the_deadline(
                 each.close()
 
 
+def test_a_name_that_is_looked_up_for_too_long_is_left_at_the_deadline(
+    session: requests.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+
+    def slow(*_: Any, **__: Any) -> list[Any]:
+        over.wait(20)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    try:
+        passes_its_deadline(session, "http://ehr.invalid/")
+    finally:
+        over.set()
+
+
+def test_a_name_that_nobody_knows_is_a_lost_connection(session: requests.Session) -> None:
+    with pytest.raises(requests.exceptions.ConnectionError):
+        call(session, "http://ehr.invalid/")
+
+
 def test_a_deadline_that_has_passed_lets_nothing_out(session: requests.Session) -> None:
     with raw_server(answer()) as server:
         with pytest.raises(DeadlinePassed):
