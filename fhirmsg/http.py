@@ -11,17 +11,27 @@ import heapq
 import itertools
 import socket
 import threading
+import time
 from collections.abc import Mapping
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    MaxRetryError,
+    NameResolutionError,
+    ResponseError,
+)
+from urllib3.response import BaseHTTPResponse
 from urllib3.util.retry import Retry
 
 from fhirmsg.clock import Deadline, elapsed_clock
+from fhirmsg.dns import addresses
 from fhirmsg.tracing import outgoing_headers
 
 
@@ -39,9 +49,13 @@ class _Exchange:
         self._over = False
         self.expired = False
 
+    @property
+    def left(self) -> float:
+        return self._until - elapsed_clock()
+
     def time_to_connect(self, timeout: float | None) -> float:
         """Give how long a new connection may take, for a try after the first one too."""
-        left = self._until - elapsed_clock()
+        left = self.left
         if left <= 0:
             self.expire()
             raise DeadlinePassed("the deadline of the exchange has passed")
@@ -113,14 +127,35 @@ def _report_socket(sock: socket.socket | None) -> None:
         exchange.uses(sock)
 
 
+def _time_left() -> float:
+    exchange: _Exchange | None = getattr(_CURRENT, "exchange", None)
+    return 0.0 if exchange is None else exchange.left
+
+
 def _time_to_connect(timeout: float | None) -> float | None:
     exchange: _Exchange | None = getattr(_CURRENT, "exchange", None)
     return timeout if exchange is None else exchange.time_to_connect(timeout)
 
 
+def _look_up(connection: HTTPConnection) -> None:
+    """Have the name looked up in time: the look-up that follows finds it known to the system."""
+    seconds = connection.timeout
+    if not isinstance(seconds, int | float):
+        return
+    try:
+        addresses(connection.host, connection.port, seconds)
+    except TimeoutError:
+        raise ConnectTimeoutError(connection, "the name was not looked up in time") from None
+    except OSError:
+        # Not left to the look-up that follows, which could take as long once more.
+        gone = socket.gaierror("no address found")
+        raise NameResolutionError(connection.host, connection, gone) from None
+
+
 class _WatchedHTTP(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         self.timeout = _time_to_connect(self.timeout)
+        _look_up(self)
         sock = super()._new_conn()
         # Reported at once: a proxy is asked for a tunnel before there is a request.
         _report_socket(sock)
@@ -136,6 +171,7 @@ class _WatchedHTTP(HTTPConnection):
 class _WatchedHTTPS(HTTPSConnection):
     def _new_conn(self) -> socket.socket:
         self.timeout = _time_to_connect(self.timeout)
+        _look_up(self)
         sock = super()._new_conn()
         _report_socket(sock)
         return sock
@@ -174,6 +210,37 @@ class _Adapter(HTTPAdapter):
         return manager
 
 
+class _PatientRetry(Retry):
+    """Waits as long as an answer asks for, where half of the time left is enough for that."""
+
+    def increment(
+        self,
+        method: str | None = None,
+        url: str | None = None,
+        response: BaseHTTPResponse | None = None,
+        error: Exception | None = None,
+        _pool: Any = None,
+        _stacktrace: TracebackType | None = None,
+    ) -> Self:
+        if response is not None and self._asked_for(response) > _time_left() / 2:
+            # Tried sooner it would be turned away again; the answer goes to the caller as it is.
+            raise MaxRetryError(_pool, url, ResponseError("asked to wait too long"))
+        return super().increment(method, url, response, error, _pool, _stacktrace)
+
+    def sleep(self, response: BaseHTTPResponse | None = None) -> None:
+        seconds = 0.0 if response is None else self._asked_for(response)
+        if seconds > 0:
+            time.sleep(seconds)
+        else:
+            super().sleep(response)
+
+    def _asked_for(self, response: BaseHTTPResponse) -> float:
+        try:
+            return self.get_retry_after(response) or 0.0
+        except HTTPError:
+            return 0.0
+
+
 def make_session(
     *,
     pool_size: int = 32,
@@ -185,15 +252,16 @@ def make_session(
 
     No `.netrc` (it would replace our Authorization header), no proxy variables: proxies are named
     explicitly, and are HTTP ones. GET alone is tried again, on a lost connection and on 429, 502,
-    503 and 504; what may be repeated of everything else is known to the caller only. Redirects are
-    never followed by `exchange`.
+    503 and 504, after the answer's Retry-After where the deadline leaves room for it; what may be
+    repeated of everything else is known to the caller only. Redirects are never followed by
+    `exchange`.
     """
     session = requests.Session()
     session.trust_env = False
     session.proxies = dict(proxies or {})
     if ca_file:
         session.verify = ca_file
-    retries = Retry(
+    retries = _PatientRetry(
         total=get_retries,
         # A TLS record that breaks in an answer is neither "connect" nor "read" to urllib3, which
         # would repeat a POST for it.

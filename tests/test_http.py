@@ -103,6 +103,27 @@ def test_a_host_that_takes_no_connection_is_left_at_the_deadline(
                 each.close()
 
 
+def test_a_name_that_is_looked_up_for_too_long_is_left_at_the_deadline(
+    session: requests.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+
+    def slow(*_: Any, **__: Any) -> list[Any]:
+        over.wait(20)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    try:
+        passes_its_deadline(session, "http://ehr.invalid/")
+    finally:
+        over.set()
+
+
+def test_a_name_that_nobody_knows_is_a_lost_connection(session: requests.Session) -> None:
+    with pytest.raises(requests.exceptions.ConnectionError):
+        call(session, "http://ehr.invalid/")
+
+
 def test_a_deadline_that_has_passed_lets_nothing_out(session: requests.Session) -> None:
     with raw_server(answer()) as server:
         with pytest.raises(DeadlinePassed):
@@ -190,6 +211,34 @@ def test_only_a_get_is_made_again(
     session: requests.Session, first: Script, method: str, times: int
 ) -> None:
     assert len(made(in_turn(first, answer()), method, session).requests) == times
+
+
+@pytest.mark.parametrize("status", ["429 Too Many Requests", "503 Service Unavailable"])
+def test_a_get_waits_as_long_as_it_is_asked_to(session: requests.Session, status: str) -> None:
+    busy = answer(status=status, Retry_After="1")
+    began = time.monotonic()
+    with raw_server(in_turn(busy, answer())) as server:
+        assert call(session, server.url, deadline=Deadline(5)).status_code == 200
+    assert 1 <= time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("asked", ["3", "3600", "Fri, 31 Dec 2199 23:59:59 GMT"])
+def test_where_it_would_be_too_late_then_the_answer_stands(
+    session: requests.Session, asked: str
+) -> None:
+    busy = answer(status="429 Too Many Requests", Retry_After=asked)
+    began = time.monotonic()
+    with raw_server(in_turn(busy, answer())) as server:
+        assert call(session, server.url, deadline=Deadline(5)).status_code == 429
+        assert len(server.requests) == 1
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("asked", ["soon", "-5", "0", "", "Fri, 31 Dec 1999 23:59:59 GMT"])
+def test_a_wait_that_is_none_is_not_waited(session: requests.Session, asked: str) -> None:
+    busy = answer(status="429 Too Many Requests", Retry_After=asked)
+    with raw_server(in_turn(busy, answer())) as server:
+        assert call(session, server.url, deadline=Deadline(5)).status_code == 200
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])

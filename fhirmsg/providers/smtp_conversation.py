@@ -7,11 +7,11 @@ import selectors
 import smtplib
 import socket
 import ssl
-import threading
 from contextlib import suppress
 from typing import Any
 
 from fhirmsg.clock import Deadline
+from fhirmsg.dns import addresses
 
 _REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 _LONGEST_LINE = 8192
@@ -66,10 +66,10 @@ class Conversation(smtplib.SMTP):
 
     def open(self, host: str, port: int, connect_timeout: float) -> None:
         """Connect to the first of the host's addresses that takes the call."""
-        addresses = _addresses(host, port, self._left(connect_timeout))
+        found = addresses(host, port, self._left(connect_timeout))
         self.stage = "connect"
         out_of_time = False
-        for family, kind, protocol, _, address in addresses:
+        for family, kind, protocol, _, address in found:
             self.close()
             try:
                 self.sock = socket.socket(family, kind, protocol)
@@ -167,19 +167,3 @@ class Conversation(smtplib.SMTP):
         if left <= 0:
             raise TimeoutError
         return min(left, most)
-
-
-def _addresses(host: str, port: int, seconds: float) -> list[Any]:
-    """What the DNS says. It knows no time-out, so a thread waits for it, and may be left behind."""
-    found: list[Any] = []
-
-    def ask() -> None:
-        with suppress(OSError, ValueError):
-            found.extend(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-
-    thread = threading.Thread(target=ask, name="dns", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not found:
-        raise TimeoutError if thread.is_alive() else OSError("no address found")
-    return found

@@ -248,6 +248,8 @@ def test_closing_says_good_bye_and_keeps_none_from_then_on() -> None:
         assert connections(server) == 2
 
 
+# Later versions of Python warn of every fork beside threads.
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
 def test_a_fork_uses_no_connection_of_its_parent() -> None:
     with mail_server() as (port, mailbox), a_provider(port) as provider:

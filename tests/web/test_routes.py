@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from fhirmsg import errors
+from fhirmsg import errors, tracing
 from fhirmsg.answers import Retry, State, for_decision, for_entry
 from fhirmsg.calls import Call, message_id_for
 from fhirmsg.guidance.decision import decide
@@ -223,6 +223,17 @@ def test_a_correlation_id_is_taken_returned_and_handed_on() -> None:
     assert face.messenger.calls[0].correlation_id == "trace-7"
     made_up = face.post(a_body(), X_Correlation_ID="line\tbreak")
     assert made_up.headers["X-Correlation-ID"] not in ("", "line\tbreak")
+
+
+def test_a_trace_goes_on_under_a_span_of_ours_and_ends_with_the_request() -> None:
+    trace, face = "0af7651916cd43dd8448eb211c80319c", Face()
+    answer = face.post(a_body(), traceparent=f"00-{trace}-b7ad6b7169203331-01")
+    version, trace_id, span_id, flags = answer.headers["traceparent"].split("-")
+    assert (version, trace_id, flags) == ("00", trace, "01")
+    assert span_id != "b7ad6b7169203331"
+    assert tracing.current() is None
+    begun = face.post(a_body(), traceparent=f"00-{'0' * 32}-b7ad6b7169203331-01")
+    assert begun.headers["traceparent"].split("-")[1].strip("0") not in ("", trace)
 
 
 def test_a_log_line_names_the_route_and_not_the_path(caplog: pytest.LogCaptureFixture) -> None:
