@@ -206,6 +206,7 @@ class FakeProvider:
     kind: ProviderKind = ProviderKind.SEARCHABLE
     name: str = "outbox"
     settle_seconds: float = 0.0
+    retention_seconds: float | None = None
     messages: list[OutboundMessage] = field(default_factory=list)
     deadlines: list[tuple[float, float]] = field(default_factory=list)
     before_sending: Callable[[], object] = lambda: None

@@ -60,6 +60,7 @@ class Outbox:
     name: str = "outbox"
     kind: ProviderKind = ProviderKind.SEARCHABLE
     settle_seconds: float = 0.0
+    retention_seconds: float | None = None
 
     def __init__(self, path: str | None) -> None:
         """Open the file; it is made when missing, for its owner alone to read."""

@@ -104,6 +104,7 @@ class SmtpProvider:
     name: str = "smtp"
     kind: ProviderKind = ProviderKind.NEITHER
     settle_seconds: float = 0.0
+    retention_seconds: float | None = None
 
     def __init__(self, settings: SmtpSettings) -> None:
         """Load the certificates; raises SettingsError when `ca_file` cannot be read."""
