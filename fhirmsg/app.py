@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Mapping
 
+import requests
 from cachetools import TTLCache
 from flask import Flask
 
@@ -26,8 +27,11 @@ from fhirmsg.language import LanguageChecker, faults_in
 from fhirmsg.messenger import Messenger
 from fhirmsg.overview import ContactOverview
 from fhirmsg.ports import Provider
+from fhirmsg.providers.govuk_notify import GovukNotifyProvider
+from fhirmsg.providers.nhs_notify import NhsNotifyProvider
 from fhirmsg.providers.outbox import Outbox
 from fhirmsg.providers.smtp import SmtpProvider
+from fhirmsg.providers.webhook import WebhookProvider
 from fhirmsg.serving import serve
 from fhirmsg.web import WebServices, create_web
 from fhirmsg.web.health import Readiness
@@ -45,10 +49,7 @@ def build(settings: Settings, *, providers: Mapping[str, Provider] | None = None
 
     Raises SettingsError when a provider cannot be set up.
     """
-    session = make_session(
-        pool_size=settings.threads, proxies=settings.proxies, ca_file=settings.ca_file
-    )
-    client = FhirClient(settings.fhir, session)
+    client = FhirClient(settings.fhir, _session(settings))
     reader = FhirRecordReader(client, contact_key=settings.record_key)
     messenger = Messenger(
         reader=reader,
@@ -80,8 +81,13 @@ def _language(settings: Settings) -> Language | None:
     return faults_in(LanguageChecker(policy.name for policy in settings.policies.values()))
 
 
-def providers_of(settings: Settings) -> dict[str, Provider]:
-    """Set up the providers that a policy names, and no other."""
+def providers_of(
+    settings: Settings, *, nhs_auth: requests.auth.AuthBase | None = None
+) -> dict[str, Provider]:
+    """Set up the providers that a policy names, and no other.
+
+    nhs_auth puts the access token of the NHS API platform on a request.
+    """
     named = {
         platform.provider
         for policy in settings.policies.values()
@@ -92,7 +98,20 @@ def providers_of(settings: Settings) -> dict[str, Provider]:
         found["outbox"] = Outbox(settings.outbox_file)
     if "smtp" in named and settings.smtp is not None:
         found["smtp"] = SmtpProvider(settings.smtp)
+    if "govuk-notify" in named and settings.govuk_notify is not None:
+        found["govuk-notify"] = GovukNotifyProvider(settings.govuk_notify, _session(settings))
+    if "nhs-notify" in named and settings.nhs_notify is not None:
+        found["nhs-notify"] = NhsNotifyProvider(settings.nhs_notify, _session(settings), nhs_auth)
+    if "webhook" in named and settings.webhook is not None:
+        found["webhook"] = WebhookProvider(settings.webhook, _session(settings))
     return found
+
+
+def _session(settings: Settings) -> requests.Session:
+    """Give a session of its own, so that one provider's trouble takes no other's connections."""
+    return make_session(
+        pool_size=settings.threads, proxies=settings.proxies, ca_file=settings.ca_file
+    )
 
 
 def _cursor_key(record_key: bytes) -> bytes:

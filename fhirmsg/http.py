@@ -41,6 +41,9 @@ class PeerRefused(requests.exceptions.ConnectionError):
 class Sending:
     """What one request must fulfil with its connection up, and how far it then came.
 
+    It goes over a new connection: a server that hangs up one that was kept may do so just as the
+    request arrives, and nobody could tell that from a request that it has.
+
     start_by: when it has passed, StartedTooLate. may_reach: asked for the address of the peer (the
     proxy's, where there is one); False ends in PeerRefused. begun: whether any byte of the request
     may have been written; while it is False the server surely has nothing.
@@ -70,6 +73,11 @@ class _Exchange:
         self._socket: socket.socket | None = None
         self._over = False
         self.expired = False
+
+    @property
+    def sends(self) -> bool:
+        """Whether it must be known exactly how far the request came."""
+        return self._sending is not None
 
     def time_to_connect(self, timeout: float | None) -> float:
         """Give how long a new connection may take, for a try after the first one too."""
@@ -164,6 +172,14 @@ def _ready(sock: socket.socket | None) -> None:
         exchange.begins(sock)
 
 
+def _as_needed(connection: Any) -> Any:
+    """Close a connection that was kept, where the request must go over a new one."""
+    exchange: _Exchange | None = getattr(_CURRENT, "exchange", None)
+    if exchange is not None and exchange.sends:
+        connection.close()
+    return connection
+
+
 def _time_to_connect(timeout: float | None) -> float | None:
     exchange: _Exchange | None = getattr(_CURRENT, "exchange", None)
     return timeout if exchange is None else exchange.time_to_connect(timeout)
@@ -206,9 +222,15 @@ class _WatchedHTTPS(HTTPSConnection):
 class _HTTPPool(HTTPConnectionPool):
     ConnectionCls = _WatchedHTTP
 
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        return _as_needed(super()._get_conn(timeout))
+
 
 class _HTTPSPool(HTTPSConnectionPool):
     ConnectionCls = _WatchedHTTPS
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        return _as_needed(super()._get_conn(timeout))
 
 
 _POOLS = {"http": _HTTPPool, "https": _HTTPSPool}

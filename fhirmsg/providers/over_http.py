@@ -1,8 +1,4 @@
-"""What the providers over HTTP share: one POST with an exact word about it, and careful reading.
-
-A POST goes over a connection of its own. On one that was kept a server's hanging up cannot be told
-from its silence about a request that it has, and every such race would end as "may have left".
-"""
+"""What the providers over HTTP share: one POST with an exact word about it, and careful reading."""
 
 from __future__ import annotations
 
@@ -91,6 +87,7 @@ def post(
             deadline=deadline,
             connect_timeout=CONNECT_SECONDS,
             read_timeout=deadline.left,
+            # No other POST is to use this connection, so that the server need not keep it.
             headers={**headers, "Connection": "close"},
             data=body,
             auth=auth,
