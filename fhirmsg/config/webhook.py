@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from urllib.parse import urlsplit
+
 from fhirmsg.config.addresses import FLAGS, https_url
 from fhirmsg.config.providers import named
 from fhirmsg.environment import PREFIX, Variables
 from fhirmsg.errors import SettingsError
-from fhirmsg.providers.webhook import WebhookSettings
+from fhirmsg.providers.webhook import WebhookSettings, may_be_reached
 
 _START = "WEBHOOK_"
 _MONTH_HOURS = 24 * 31
@@ -28,6 +31,11 @@ def webhook(variables: Variables) -> WebhookSettings | None:
         if others := variables.starting_with(_START):
             variables.fault(others[0], f"is set without {PREFIX}{_START}URL; set that")
         return None
+    host = urlsplit(url).hostname or ""
+    if re.fullmatch(r"[0-9a-f:.]+", host) and not may_be_reached(host):
+        variables.fault(
+            f"{_START}URL", "is an address of the link, where no gateway is; correct it"
+        )
     if secrets is None:
         variables.fault(f"{_START}SECRETS", f"is not set; {what}")
         return None

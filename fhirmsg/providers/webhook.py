@@ -87,6 +87,20 @@ class WebhookSettings:
             raise SettingsError(faults)
 
 
+def may_be_reached(address: str) -> bool:
+    """Tell whether a webhook may go to an IP address: not to those of the link and of clouds.
+
+    Asked for the address that the connection really has, so no answer of a name server gets round
+    it. Where a proxy makes the connections, the proxy has to keep to this.
+    """
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    plain = getattr(ip, "ipv4_mapped", None) or ip
+    return not any(plain in network for network in _LINK_LOCAL)
+
+
 class WebhookProvider:
     """Hands messages to a gateway; see Provider, and the optional protocols beside it."""
 
@@ -99,8 +113,10 @@ class WebhookProvider:
         session: requests.Session,
         *,
         now: Callable[[], datetime] = clock.now,
+        may_reach: Callable[[str], bool] = may_be_reached,
     ) -> None:
         """Send over `session`, which must not repeat a POST (`fhirmsg.http.make_session`)."""
+        self._may_reach = may_reach
         self._url = settings.url
         self._deduplicates = settings.deduplicates
         self._keys = tuple(key for key in map(key_of, settings.secrets) if key is not None)
@@ -139,7 +155,7 @@ class WebhookProvider:
             body,
             headers_for(message.reference, at, body, self._keys)
             | {"Content-Type": "application/json"},
-            sending=Sending(start_by=start_by, may_reach=may_be_reached),
+            sending=Sending(start_by=start_by, may_reach=self._may_reach),
             deadline=deadline,
         )
         return answer if isinstance(answer, Receipt) else self._receipt(answer)
@@ -163,17 +179,3 @@ class WebhookProvider:
         if answer.status == 409 and self._deduplicates:
             return Receipt(outcome=Outcome.ACCEPTED, provider_id=number, reason="accepted-before")
         return declined(answer, None, ERRORS)
-
-
-def may_be_reached(address: str) -> bool:
-    """Tell whether a webhook may go to an IP address: not to those of the link and of clouds.
-
-    Asked for the address that the connection really has, so no answer of a name server gets round
-    it. Where a proxy makes the connections, the proxy has to keep to this.
-    """
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    plain = getattr(ip, "ipv4_mapped", None) or ip
-    return not any(plain in network for network in _LINK_LOCAL)

@@ -26,11 +26,15 @@ class FakeGateway(FakeService):
         self.deduplicates = deduplicates
 
     def settings(self, **changes: Any) -> WebhookSettings:
-        """Settings with which a provider reaches this gateway."""
+        """Settings with which a provider reaches this very server."""
+        return self.settings_for(self.url, **{"deduplicates": self.deduplicates, **changes})
+
+    @staticmethod
+    def settings_for(url: str, **changes: Any) -> WebhookSettings:
+        """Settings with which a provider reaches a gateway at this address."""
         defaults: dict[str, Any] = {
-            "url": f"{self.url}/messages",
+            "url": f"{url}/messages",
             "secrets": (SECRET,),
-            "deduplicates": self.deduplicates,
         }
         return WebhookSettings(**{**defaults, **changes})
 

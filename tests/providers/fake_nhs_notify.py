@@ -44,11 +44,16 @@ class FakeNhsNotify(FakeService):
     """The service; `/comms` is its base."""
 
     def settings(self, **changes: Any) -> NhsNotifySettings:
-        """Settings with which a provider reaches this service."""
+        """Settings with which a provider reaches this very server."""
+        return self.settings_for(self.url, **changes)
+
+    @staticmethod
+    def settings_for(url: str, **changes: Any) -> NhsNotifySettings:
+        """Settings with which a provider reaches a service at this address."""
         defaults: dict[str, Any] = {
             "callback_application_id": APPLICATION_ID,
             "callback_api_key": API_KEY,
-            "base_url": f"{self.url}/comms",
+            "base_url": f"{url}/comms",
         }
         return NhsNotifySettings(**{**defaults, **changes})
 

@@ -45,14 +45,19 @@ class FakeNotify(FakeService):
         }
 
     def settings(self, **changes: Any) -> NotifySettings:
-        """Settings with which a provider reaches this service."""
+        """Settings with which a provider reaches this very server."""
+        return self.settings_for(self.url, **changes)
+
+    @staticmethod
+    def settings_for(url: str, **changes: Any) -> NotifySettings:
+        """Settings with which a provider reaches a service at this address."""
         defaults: dict[str, Any] = {
             "api_key": API_KEY,
             "sms": NotifyTemplate(id=SMS_TEMPLATE),
             "email": NotifyTemplate(id=EMAIL_TEMPLATE, subject_field="subject"),
             "receipts_token": RECEIPTS_TOKEN,
             "replies_token": REPLIES_TOKEN,
-            "base_url": self.url,
+            "base_url": url,
         }
         return NotifySettings(**{**defaults, **changes})
 
