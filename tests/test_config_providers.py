@@ -12,7 +12,8 @@ from fhirmsg.app import providers_of
 from fhirmsg.guidance.terms import Channel
 from fhirmsg.ports import Provider, ProviderKind
 from fhirmsg.providers.govuk_notify import GovukNotifyProvider
-from fhirmsg.providers.nhs_notify import FREE_TEXT, NhsNotifyProvider
+from fhirmsg.providers.nhs_notify import NhsNotifyProvider
+from fhirmsg.providers.nhs_notify_request import FREE_TEXT
 from fhirmsg.providers.webhook import WebhookProvider
 from tests.test_config import POLICY, environment, faults, settings
 

@@ -6,7 +6,7 @@ from fhirmsg.config.addresses import FLAGS, https_url
 from fhirmsg.config.providers import named
 from fhirmsg.environment import PREFIX, Variables
 from fhirmsg.errors import SettingsError
-from fhirmsg.providers.nhs_notify import BASE_URL, FREE_TEXT, NhsNotifySettings, RoutingPlan
+from fhirmsg.providers.nhs_notify_request import BASE_URL, FREE_TEXT, NhsNotifySettings, RoutingPlan
 
 _START = "NHS_NOTIFY_"
 

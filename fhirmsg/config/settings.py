@@ -24,7 +24,7 @@ from fhirmsg.errors import SettingsError
 from fhirmsg.fhir.client import FhirServer
 from fhirmsg.guidance.policy import LocalPolicy
 from fhirmsg.providers.govuk_notify import NotifySettings
-from fhirmsg.providers.nhs_notify import NhsNotifySettings
+from fhirmsg.providers.nhs_notify_request import NhsNotifySettings
 from fhirmsg.providers.smtp import SmtpSettings
 from fhirmsg.providers.webhook import WebhookSettings
 

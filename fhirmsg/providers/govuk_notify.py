@@ -127,8 +127,7 @@ class GovukNotifyProvider:
     kind: ProviderKind = ProviderKind.SEARCHABLE
     settle_seconds: float = 30.0
     """For services with many messages Notify answers first and stores later, from a queue: seconds
-    as a rule. Twice the time by which its tokens expire is more than that, and still short beside
-    the lease."""
+    as a rule. This is well beyond them, and still short beside the lease."""
 
     def __init__(self, settings: NotifySettings, session: requests.Session) -> None:
         """Send over `session`, which must not repeat a POST (`fhirmsg.http.make_session`)."""

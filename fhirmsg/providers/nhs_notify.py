@@ -1,25 +1,18 @@
 """NHS Notify: messages to people by their NHS number, over the NHS API platform.
 
-Source: https://digital.nhs.uk/developer/api-catalogue/nhs-notify. NHS Notify looks up where a
-person can be reached by itself, in the Personal Demographics Service. A decision was made about
-one number or address, so that one is sent along and takes precedence: NHS Notify has to allow
-contact details to be given for this, by agreement at onboarding. `send_contact_details=False`
-leaves the choice to NHS Notify, and a text may then go to a number that nobody decided about.
+Source: https://digital.nhs.uk/developer/api-catalogue/nhs-notify.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 
 from fhirmsg.clock import Deadline
-from fhirmsg.errors import ProviderSilent, SettingsError
-from fhirmsg.guidance.terms import Channel
+from fhirmsg.errors import ProviderSilent
 from fhirmsg.http import Sending
 from fhirmsg.ports import (
     Callback,
@@ -31,6 +24,7 @@ from fhirmsg.ports import (
     Receipt,
 )
 from fhirmsg.providers import nhs_notify_callbacks as callbacks
+from fhirmsg.providers.nhs_notify_request import NhsNotifySettings, attributes_of, why_unfit
 from fhirmsg.providers.over_http import (
     ErrorTable,
     HttpAnswer,
@@ -44,12 +38,8 @@ from fhirmsg.providers.over_http import (
     time_of,
 )
 
-BASE_URL = "https://api.service.nhs.uk/comms"
-
 _WHO = "NHS Notify"
 _TYPE = "application/vnd.api+json"
-_UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
-_NHS_NUMBER = re.compile(r"\d{10}", re.ASCII)
 _DUPLICATE = (422, "CM_DUPLICATE_REQUEST")
 # Nobody's message: the id of all noughts, which asks for an answer and finds nothing.
 _NOBODYS = "0" * 27
@@ -90,63 +80,6 @@ ERRORS: ErrorTable = {
     (504, None): Outcome.MAY_HAVE_LEFT,
 }
 
-# Characters that a channel carries, template included.
-_LONGEST = {Channel.SMS: 918, Channel.NHS_APP: 5_000, Channel.EMAIL: 100_000}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoutingPlan:
-    """A routing plan by its id (UUID), and the names of its personalisation fields."""
-
-    id: str
-    body_field: str
-    subject_field: str | None = None
-
-
-# The plans for free text that NHS Notify has for every client, one for each channel.
-FREE_TEXT: Mapping[Channel, RoutingPlan] = {
-    Channel.NHS_APP: RoutingPlan(id="00000000-0000-0000-0000-000000000001", body_field="body"),
-    Channel.EMAIL: RoutingPlan(
-        id="00000000-0000-0000-0000-000000000002",
-        body_field="email_body",
-        subject_field="email_subject",
-    ),
-    Channel.SMS: RoutingPlan(id="00000000-0000-0000-0000-000000000003", body_field="sms_body"),
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NhsNotifySettings:
-    """How to reach the service, and through which routing plans.
-
-    send_contact_details: whether the number or address decided about goes along (see above).
-    callback_application_id and callback_api_key: what callbacks are signed with. ods_code: of the
-    organisation, where the client may say it. Raises SettingsError with every fault.
-    """
-
-    plans: Mapping[Channel, RoutingPlan] = field(default_factory=lambda: dict(FREE_TEXT))
-    send_contact_details: bool = True
-    ods_code: str | None = None
-    billing_reference: str | None = None
-    callback_application_id: str | None = None
-    callback_api_key: str | None = field(default=None, repr=False)
-    base_url: str = BASE_URL
-
-    def __post_init__(self) -> None:
-        """Check what can be checked without asking NHS Notify."""
-        checks = [
-            (
-                (self.callback_application_id is None) == (self.callback_api_key is None),
-                "callback_application_id, callback_api_key: one without the other",
-            ),
-            *(
-                (_UUID.fullmatch(plan.id), f"{channel.name.lower()}_plan: not a UUID")
-                for channel, plan in self.plans.items()
-            ),
-        ]
-        if faults := [text for holds, text in checks if not holds]:
-            raise SettingsError(faults)
-
 
 class NhsNotifyProvider:
     """Hands messages to NHS Notify; see Provider, and the optional protocols beside it.
@@ -176,9 +109,16 @@ class NhsNotifyProvider:
         plan = self._settings.plans.get(message.channel)
         if plan is None:
             return Receipt(outcome=Outcome.REFUSED, reason="channel")
-        if word := self._why_unfit(message):
+        if word := why_unfit(message, self._settings):
             return Receipt(outcome=Outcome.REFUSED, reason=word)
-        body = body_of({"data": {"type": "Message", "attributes": self._attributes(message, plan)}})
+        body = body_of(
+            {
+                "data": {
+                    "type": "Message",
+                    "attributes": attributes_of(message, plan, self._settings),
+                }
+            }
+        )
         if body is None:
             return Receipt(outcome=Outcome.REFUSED, reason="not-unicode")
         answer = post(
@@ -248,42 +188,6 @@ class NhsNotifyProvider:
             "nobody knows whether messages could be sent. Check the address; try again later."
         )
 
-    def _why_unfit(self, message: OutboundMessage) -> str | None:
-        if not _UUID.fullmatch(message.reference):
-            return "reference"
-        if not _NHS_NUMBER.fullmatch(_nhs_number(message)):
-            return "no-nhs-number"
-        if len(message.body) > _LONGEST.get(message.channel, 0):
-            return "too-long"
-        if self._settings.send_contact_details and message.channel is not Channel.NHS_APP:
-            return None if message.to else "no-contact-point"
-        return None
-
-    def _attributes(self, message: OutboundMessage, plan: RoutingPlan) -> dict[str, Any]:
-        personalisation = {plan.body_field: message.body}
-        if plan.subject_field is not None:
-            personalisation[plan.subject_field] = (
-                message.subject or message.sender_name or message.platform
-            )
-        recipient: dict[str, Any] = {"nhsNumber": _nhs_number(message)}
-        if self._settings.send_contact_details:
-            if message.channel is Channel.SMS:
-                # Documented with the country code and without a sign before it.
-                recipient["contactDetails"] = {"sms": message.to.removeprefix("+")}
-            elif message.channel is Channel.EMAIL:
-                recipient["contactDetails"] = {"email": message.to}
-        attributes: dict[str, Any] = {
-            "routingPlanId": plan.id,
-            "messageReference": message.reference,
-            "recipient": recipient,
-            "personalisation": personalisation,
-        }
-        if self._settings.ods_code:
-            attributes["originator"] = {"odsCode": self._settings.ods_code}
-        if self._settings.billing_reference:
-            attributes["billingReference"] = self._settings.billing_reference
-        return attributes
-
     def _ask(self, number: str) -> HttpAnswer:
         url = f"{self._settings.base_url}/v1/messages/{number}"
         return get(self._session, url, {"Accept": _TYPE}, who=_WHO, auth=self._auth)
@@ -314,13 +218,6 @@ def _receipt(answer: HttpAnswer, reference: str) -> Receipt:
         provider_id=number,
         at=time_of(_object(attributes, "timestamps").get("created")),
     )
-
-
-def _nhs_number(message: OutboundMessage) -> str:
-    """The number to address by; the contact point of the NHS App is one itself."""
-    if message.nhs_number is not None:
-        return message.nhs_number
-    return message.to if message.channel is Channel.NHS_APP else ""
 
 
 def _code_in(answer: HttpAnswer) -> str | None:

@@ -15,7 +15,7 @@ import requests
 import yaml
 
 from fhirmsg.ports import Callback
-from fhirmsg.providers.nhs_notify import FREE_TEXT, NhsNotifySettings
+from fhirmsg.providers.nhs_notify_request import FREE_TEXT, NhsNotifySettings
 from tests.providers.fakes import Answer, FakeService, Fault, Heard, Taken
 
 CONTRACT: Mapping[str, Any] = yaml.safe_load(

@@ -33,7 +33,8 @@ from fhirmsg.ports import (
     TellsByItsId,
     TellsReceipts,
 )
-from fhirmsg.providers.nhs_notify import ERRORS, NhsNotifyProvider, NhsNotifySettings, RoutingPlan
+from fhirmsg.providers.nhs_notify import ERRORS, NhsNotifyProvider
+from fhirmsg.providers.nhs_notify_request import NhsNotifySettings, RoutingPlan
 from tests.providers.fake_nhs_notify import (
     API_KEY,
     CONTRACT,

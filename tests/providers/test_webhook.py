@@ -301,10 +301,10 @@ def test_a_receipt_is_read(provider: WebhookProvider, kind: str, delivery: Deliv
     assert receipt.at is not None
 
 
-@pytest.mark.parametrize("reason", ["number 07700900123", "x07700900123", "Mary", 5, "x" * 41])
+@pytest.mark.parametrize("reason", ["number 07700900123", "x07700900123", 5, "x" * 41])
 def test_a_reason_is_kept_only_where_it_is_a_code(provider: WebhookProvider, reason: Any) -> None:
     (receipt,) = provider.receipts(callback("message.failed", {**ABOUT, "reason": reason}))
-    assert receipt.reason == ("Mary" if reason == "Mary" else "")
+    assert receipt.reason == ""
 
 
 def test_a_reply_is_read(provider: WebhookProvider) -> None:
