@@ -44,9 +44,12 @@ from fhirmsg.metrics import Metrics
 from fhirmsg.metrics_serving import MetricsServer
 from fhirmsg.overview import ContactOverview
 from fhirmsg.ports import NO_METER, JournalItem, Provider, Reply
+from fhirmsg.providers.govuk_notify import GovukNotifyProvider
 from fhirmsg.providers.guarded import GuardedProvider
+from fhirmsg.providers.nhs_notify import NhsNotifyProvider
 from fhirmsg.providers.outbox import Outbox
 from fhirmsg.providers.smtp import SmtpProvider
+from fhirmsg.providers.webhook import WebhookProvider
 from fhirmsg.receiving import Receiving
 from fhirmsg.reconciling import Reconciliation
 from fhirmsg.recovering import Recovery
@@ -92,10 +95,8 @@ def compose(
     Raises SettingsError when a provider cannot be set up, JournalUnavailable when the journal
     cannot be used.
     """
-    session = session or make_session(
-        pool_size=settings.threads, proxies=settings.proxies, ca_file=settings.ca_file
-    )
     ways = providers_of(settings) if providers is None else providers
+    session = session or _session(settings)
     metrics = None if settings.metrics is None else Metrics(providers=ways)
     meter = metrics or NO_METER
     breakers = {name: Breaker(name, settings.breaker) for name in (_FHIR, *ways)}
@@ -217,8 +218,13 @@ def _language(settings: Settings) -> Language | None:
     return faults_in(LanguageChecker(policy.name for policy in settings.policies.values()))
 
 
-def providers_of(settings: Settings) -> dict[str, Provider]:
-    """Set up the providers that a policy names, and no other."""
+def providers_of(
+    settings: Settings, *, nhs_auth: requests.auth.AuthBase | None = None
+) -> dict[str, Provider]:
+    """Set up the providers that a policy names, and no other.
+
+    nhs_auth puts the access token of the NHS API platform on a request.
+    """
     named = {
         platform.provider
         for policy in settings.policies.values()
@@ -229,7 +235,20 @@ def providers_of(settings: Settings) -> dict[str, Provider]:
         found["outbox"] = Outbox(settings.outbox_file)
     if "smtp" in named and settings.smtp is not None:
         found["smtp"] = SmtpProvider(settings.smtp)
+    if "govuk-notify" in named and settings.govuk_notify is not None:
+        found["govuk-notify"] = GovukNotifyProvider(settings.govuk_notify, _session(settings))
+    if "nhs-notify" in named and settings.nhs_notify is not None:
+        found["nhs-notify"] = NhsNotifyProvider(settings.nhs_notify, _session(settings), nhs_auth)
+    if "webhook" in named and settings.webhook is not None:
+        found["webhook"] = WebhookProvider(settings.webhook, _session(settings))
     return found
+
+
+def _session(settings: Settings) -> requests.Session:
+    """Give a session of its own, so that one provider's trouble takes no other's connections."""
+    return make_session(
+        pool_size=settings.threads, proxies=settings.proxies, ca_file=settings.ca_file
+    )
 
 
 def _cursor_key(record_key: bytes) -> bytes:

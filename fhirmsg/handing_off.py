@@ -116,7 +116,7 @@ class HandOff:
         call, provider = attempt.call, attempt.provider
         deadline = Deadline(self._times.handoff)
         expected = attempt.first
-        reason = ""
+        pending = False
         for _ in range(_TRIES):
             case, decision = self._decide_again(attempt)
             if decision.verdict is not Verdict.SEND:
@@ -126,12 +126,17 @@ class HandOff:
             receipt = self._hand_over(provider, outbound(call, case), attempt.start_by, deadline)
             if receipt.outcome is not Outcome.RETRYABLE:
                 return self.handed_off(attempt, receipt, Ground(case=case, decision=decision))
-            expected, reason = case, receipt.reason
-            if attempt.start_by.passed or deadline.passed:
+            expected, pending = case, pending or receipt.pending
+            # Who asks to be left alone for a while is not tried again at once.
+            if attempt.start_by.passed or deadline.passed or receipt.retry_after:
                 break
-        note(call, "not accepted", reason=reason)
-        self._leave_unsent(attempt)
-        raise TryLater("The provider did not take the message. This call sent nothing.", 60)
+        note(call, "not accepted", reason=receipt.reason)
+        if not pending:
+            self._leave_unsent(attempt)
+        raise TryLater(
+            "The provider did not take the message. This call sent nothing.",
+            receipt.retry_after or 60,
+        )
 
     def _hand_over(
         self,

@@ -12,7 +12,8 @@ import itertools
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -39,11 +40,46 @@ class DeadlinePassed(requests.exceptions.Timeout):
     """The whole exchange took longer than it may."""
 
 
+class StartedTooLate(requests.exceptions.Timeout):
+    """The connection was up only when the request could no longer start; nothing was written."""
+
+
+class PeerRefused(requests.exceptions.ConnectionError):
+    """The connection led to an address that it may not lead to; nothing was written."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Sending:
+    """What one request must fulfil with its connection up, and how far it then came.
+
+    It goes over a new connection: a server that hangs up one that was kept may do so just as the
+    request arrives, and nobody could tell that from a request that it has.
+
+    start_by: when it has passed, StartedTooLate. may_reach: asked for the address of the peer (the
+    proxy's, where there is one); False ends in PeerRefused. begun: whether any byte of the request
+    may have been written; while it is False the server surely has nothing.
+    """
+
+    start_by: Deadline | None = None
+    may_reach: Callable[[str], bool] | None = None
+    begun: bool = False
+
+    def begin(self, sock: socket.socket | None) -> None:
+        """Check, then count every byte from now on as one that may arrive."""
+        if self.may_reach is not None and not (sock and self.may_reach(sock.getpeername()[0])):
+            raise PeerRefused("the address of the peer is not one that may be reached")
+        if self.start_by is not None and self.start_by.passed:
+            raise StartedTooLate("the time by which the request had to start has passed")
+        self.begun = True
+
+
 class _Exchange:
     """One call under the watch: whichever socket it uses is shut when time is up."""
 
-    def __init__(self, until: float) -> None:
+    def __init__(self, until: float, sending: Sending | None) -> None:
         self._until = until
+        self._sending = sending
+        self.declined: requests.exceptions.RequestException | None = None
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._over = False
@@ -52,6 +88,11 @@ class _Exchange:
     @property
     def left(self) -> float:
         return self._until - elapsed_clock()
+
+    @property
+    def sends(self) -> bool:
+        """Whether it must be known exactly how far the request came."""
+        return self._sending is not None
 
     def time_to_connect(self, timeout: float | None) -> float:
         """Give how long a new connection may take, for a try after the first one too."""
@@ -67,6 +108,17 @@ class _Exchange:
             expired = self.expired
         if expired:
             raise DeadlinePassed("the deadline of the exchange has passed")
+
+    def begins(self, sock: socket.socket | None) -> None:
+        """Let the request be written to this socket, or not at all."""
+        if self._sending is None:
+            return
+        try:
+            self._sending.begin(sock)
+        except requests.exceptions.RequestException as error:
+            # On its way out urllib3 takes it for a fault of the connection.
+            self.declined = error
+            raise
 
     def expire(self) -> None:
         with self._lock:
@@ -95,9 +147,9 @@ class _Watch:
         self._numbers = itertools.count()
         self._thread: threading.Thread | None = None
 
-    def begin(self, seconds: float) -> _Exchange:
+    def begin(self, seconds: float, sending: Sending | None) -> _Exchange:
         at = elapsed_clock() + seconds
-        exchange = _Exchange(at)
+        exchange = _Exchange(at, sending)
         with self._condition:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="deadlines", daemon=True)
@@ -132,6 +184,22 @@ def _time_left() -> float:
     return 0.0 if exchange is None else exchange.left
 
 
+def _ready(sock: socket.socket | None) -> None:
+    """Say that a connection is up and the request would be written next."""
+    exchange: _Exchange | None = getattr(_CURRENT, "exchange", None)
+    if exchange is not None:
+        exchange.uses(sock)
+        exchange.begins(sock)
+
+
+def _as_needed(connection: Any) -> Any:
+    """Close a connection that was kept, where the request must go over a new one."""
+    exchange: _Exchange | None = getattr(_CURRENT, "exchange", None)
+    if exchange is not None and exchange.sends:
+        connection.close()
+    return connection
+
+
 def _time_to_connect(timeout: float | None) -> float | None:
     exchange: _Exchange | None = getattr(_CURRENT, "exchange", None)
     return timeout if exchange is None else exchange.time_to_connect(timeout)
@@ -164,7 +232,7 @@ class _WatchedHTTP(HTTPConnection):
     def request(self, *args: Any, **kwargs: Any) -> None:
         if self.sock is None:
             self.connect()
-        _report_socket(self.sock)
+        _ready(self.sock)
         super().request(*args, **kwargs)
 
 
@@ -184,16 +252,22 @@ class _WatchedHTTPS(HTTPSConnection):
     def request(self, *args: Any, **kwargs: Any) -> None:
         if self.sock is None:
             self.connect()
-        _report_socket(self.sock)
+        _ready(self.sock)
         super().request(*args, **kwargs)
 
 
 class _HTTPPool(HTTPConnectionPool):
     ConnectionCls = _WatchedHTTP
 
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        return _as_needed(super()._get_conn(timeout))
+
 
 class _HTTPSPool(HTTPSConnectionPool):
     ConnectionCls = _WatchedHTTPS
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        return _as_needed(super()._get_conn(timeout))
 
 
 _POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
@@ -290,17 +364,23 @@ def exchange(
     read_timeout: float,
     headers: Mapping[str, str] | None = None,
     data: bytes | None = None,
+    auth: requests.auth.AuthBase | None = None,
+    sending: Sending | None = None,
 ) -> requests.Response:
     """Make one call, body read whole, by the deadline at the latest.
 
-    Raises requests.exceptions.RequestException (DeadlinePassed among them); no other exception
-    leaves here. A redirect is an answer like any other. The trace that this thread takes part in
-    goes along, the same for each try of a GET.
+    Raises requests.exceptions.RequestException (DeadlinePassed among them), and what `auth`
+    raises; no other exception leaves here. A redirect is an answer like any other. `sending` is
+    checked with the connection up, immediately before the first byte, and tells afterwards
+    whether there was one. The trace that this thread takes part in goes along, the same for each
+    try of a GET.
     """
     left = deadline.left
     if left <= 0:
         raise DeadlinePassed("the deadline had passed before the exchange began")
-    watched = _WATCH.begin(left)
+    watched = _WATCH.begin(left, sending)
+    # `auth` may fetch a token first, which is an exchange inside this one.
+    around = getattr(_CURRENT, "exchange", None)
     _CURRENT.exchange = watched
     try:
         response = session.request(
@@ -308,17 +388,20 @@ def exchange(
             url,
             headers={**outgoing_headers(), **(headers or {})},
             data=data,
+            auth=auth,
             timeout=(min(connect_timeout, left), min(read_timeout, left)),
             allow_redirects=False,
         )
     except (HTTPError, OSError, ValueError) as error:
         if watched.expired:
             raise DeadlinePassed("the exchange took longer than it may") from error
+        if watched.declined is not None:
+            raise watched.declined from error
         if isinstance(error, requests.exceptions.RequestException):
             raise
         raise requests.exceptions.ConnectionError(type(error).__name__) from error
     finally:
-        _CURRENT.exchange = None
+        _CURRENT.exchange = around
         watched.over()
     if watched.expired:
         # A body without a length looks whole when its socket is shut.

@@ -13,10 +13,11 @@ from fhirmsg.calls import Call
 from fhirmsg.following_up import review_of
 from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.consents import Kind
-from fhirmsg.guidance.contact import tail
+from fhirmsg.guidance.contact import tail, usable
 from fhirmsg.guidance.decision import Decision, decide
 from fhirmsg.guidance.record import ConsentStatus, Gap, PatientFacts
 from fhirmsg.guidance.request import SendRequest
+from fhirmsg.guidance.terms import Channel
 from fhirmsg.ports import NO_METER, AuditDraft, EntryDraft, Meter, OutboundMessage, ReadResult
 from fhirmsg.standing import is_confused
 
@@ -200,4 +201,13 @@ def outbound(call: Call, case: Case) -> OutboundMessage:
         subject=content.subject,
         platform=call.request.platform,
         sender_name=call.policy.name,
+        nhs_number=_nhs_number(case),
     )
+
+
+def _nhs_number(case: Case) -> str | None:
+    """Give the recipient's own NHS number, where the record has exactly one that was verified."""
+    person = case.recipient.own_patient if case.to_proxy else case.record.patient
+    points = () if person is None else person.contact_points
+    found = {point.value for point in usable(points, Channel.NHS_APP, case.as_of)}
+    return found.pop() if len(found) == 1 else None

@@ -345,10 +345,10 @@ def test_a_provider_that_a_policy_names_is_configured(
     settings({**environment, **SMTP})
     policy.write_text(POLICY.replace("outbox", "smtp"))
     assert "smtp does not carry sms" in faults({**environment, **SMTP})[0]
-    policy.write_text(POLICY.replace("outbox", "govuk-notify"))
+    policy.write_text(POLICY.replace("outbox", "pigeons"))
     assert (
-        "govuk-notify is not a provider of this version; use one of outbox, smtp"
-        in (faults(environment)[0])
+        "pigeons is not a provider of this version; use one of outbox, smtp, govuk-notify, "
+        "nhs-notify, webhook" in (faults(environment)[0])
     )
 
 

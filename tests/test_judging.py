@@ -9,9 +9,9 @@ import pytest
 from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.decision import decide
 from fhirmsg.guidance.terms import Declared
-from fhirmsg.judging import content_digest, draft_entry, judge, needs_restricted_label
+from fhirmsg.judging import content_digest, draft_entry, judge, needs_restricted_label, outbound
 from tests import builders, emergencies
-from tests.messaging import KEY, a_desk
+from tests.messaging import KEY, a_desk, call_of
 
 
 def labelled(case: Case) -> bool:
@@ -66,3 +66,22 @@ def test_the_words_are_recognised_by_the_digest_that_stands_on_the_entry() -> No
     assert draft_entry(desk.call, case, decision, KEY).content_digest == case.content_digest
     assert case.language == ("a fault",)
     assert judge(desk.call, read)[0].content_digest is None
+
+
+def number_of(case: Case) -> str | None:
+    return outbound(call_of(case), case).nhs_number
+
+
+def test_a_message_brings_the_recipients_own_verified_nhs_number() -> None:
+    assert number_of(builders.a_case()) == "9990000018"
+    two = (builders.an_app_login(), builders.an_app_login("9990000026"))
+    for points in ((), two, (builders.an_app_login(use="old"),)):
+        patient = builders.a_patient(contact_points=(builders.a_mobile(), *points))
+        assert number_of(builders.a_case(patient=patient)) is None
+
+
+def test_a_message_to_a_proxy_never_brings_the_patients_nhs_number() -> None:
+    assert number_of(builders.a_proxy_case()) is None
+    login = builders.an_app_login("9990000026")
+    own = builders.bens_own_record(contact_points=(login,))
+    assert number_of(builders.a_proxy_case(own_patient=own)) == "9990000026"

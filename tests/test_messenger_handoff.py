@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -131,3 +132,23 @@ def test_what_a_decision_stands_on_is_written_beside_what_became_of_the_message(
     [settled] = desk.log.settled
     assert (settled["decision"], settled["grounds"]) == (answer.decision, desk.call.request)
     assert desk.log.drafts[0].label_restricted
+
+
+def test_a_provider_that_asks_to_be_left_alone_is_not_tried_again_at_once() -> None:
+    desk = a_desk()
+    desk.provider.script = [replace(RETRYABLE, retry_after=300)]
+    with pytest.raises(TryLater) as raised:
+        desk.send()
+    assert raised.value.retry_after == 300
+    assert desk.sent == 1
+    assert desk.log.events == ["open", "settle not-done"]
+
+
+def test_an_entry_stays_open_while_the_provider_works_on_an_earlier_hand_off() -> None:
+    # Ended as not done, it would be the record of a message that is still to arrive.
+    desk = a_desk(kind=ProviderKind.REJECTS_REPEATS)
+    desk.provider.script = [RETRYABLE, replace(RETRYABLE, pending=True, retry_after=300)]
+    with pytest.raises(TryLater):
+        desk.send()
+    assert desk.sent == 2
+    assert desk.log.events == ["open"]

@@ -38,6 +38,34 @@ def base_url(variables: Variables) -> str:
     return text
 
 
+def https_url(
+    variables: Variables, name: str, *, default: str, what: str, base: bool = False
+) -> str:
+    """Give an address that messages may go to: https, or plain http on this very host.
+
+    base: paths are put behind it, so that it has no query and no slash at the end.
+    """
+    text = variables.text(name, default=default, what=what)
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        usable = usable and text.isprintable() and " " not in text
+    except ValueError:
+        usable = False
+    if text and not usable:
+        variables.fault(name, f"is not such an address; {what}")
+    elif text:
+        if parts.username is not None or parts.password is not None:
+            variables.fault(name, "holds a user name or password, which logs could show; leave it")
+        if parts.fragment or text.endswith("#") or (base and "?" in text):
+            variables.fault(name, f"holds a query or fragment; {what}")
+        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+            variables.fault(
+                name, "is plain http, so messages would cross the network in the clear; use https"
+            )
+    return text.rstrip("/") if base else text
+
+
 def is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback

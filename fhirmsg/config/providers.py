@@ -12,15 +12,22 @@ from fhirmsg.guidance.terms import Channel
 PROVIDERS: dict[str, tuple[frozenset[Channel], str]] = {
     "outbox": (frozenset(Channel), "FHIRMSG_OUTBOX_FILE"),
     "smtp": (frozenset({Channel.EMAIL}), "FHIRMSG_SMTP_HOST"),
+    "govuk-notify": (frozenset({Channel.SMS, Channel.EMAIL}), "FHIRMSG_GOVUK_NOTIFY_API_KEY"),
+    "nhs-notify": (
+        frozenset({Channel.NHS_APP, Channel.SMS, Channel.EMAIL}),
+        "FHIRMSG_NHS_NOTIFY_BASE_URL",
+    ),
+    "webhook": (frozenset(Channel), "FHIRMSG_WEBHOOK_URL"),
 }
 
 
 def configured(variables: Variables) -> set[str]:
-    """Give the names of the providers whose variable is set."""
+    """Give the names of the providers whose variable is set, or names a file."""
     return {
         name
         for name, (_, variable) in PROVIDERS.items()
-        if variable.removeprefix(PREFIX) in variables
+        for given in (variable.removeprefix(PREFIX),)
+        if given in variables or f"{given}_FILE" in variables
     }
 
 
@@ -45,3 +52,10 @@ def check_providers(sources: Mapping[str, LocalPolicy], there: set[str], faults:
                     f"{at}.channels: {platform.provider} does not carry {', '.join(beyond)}; "
                     "remove it or use another provider"
                 )
+
+
+def named(start: str, fault: str) -> str:
+    """Name the variables in place of the fields that a fault begins with."""
+    fields, _, text = fault.partition(": ")
+    names = ", ".join(f"{PREFIX}{start}{each.upper()}" for each in fields.split(", "))
+    return f"{names}: {text}; correct it"

@@ -15,15 +15,21 @@ from fhirmsg.calls import Times
 from fhirmsg.clients import Client
 from fhirmsg.config.addresses import FLAGS, base_url, ca_file, proxies
 from fhirmsg.config.files import clients, policies
+from fhirmsg.config.govuk_notify import check_templates, govuk_notify
 from fhirmsg.config.journal import journal_file
+from fhirmsg.config.nhs_notify import nhs_notify
 from fhirmsg.config.operations import MetricsAddress, breaker, metrics
 from fhirmsg.config.providers import check_providers, configured
 from fhirmsg.config.smtp import smtp
+from fhirmsg.config.webhook import webhook
 from fhirmsg.environment import Variables
 from fhirmsg.errors import SettingsError
 from fhirmsg.fhir.client import FhirServer
 from fhirmsg.guidance.policy import LocalPolicy
+from fhirmsg.providers.govuk_notify import NotifySettings
+from fhirmsg.providers.nhs_notify_request import NhsNotifySettings
 from fhirmsg.providers.smtp import SmtpSettings
+from fhirmsg.providers.webhook import WebhookSettings
 
 _SHORTEST_KEY_BYTES = 32
 _LOG_LEVELS = {level: level for level in ("DEBUG", "INFO", "WARNING", "ERROR")}
@@ -55,6 +61,9 @@ class Settings:
     smtp: SmtpSettings | None = None
     metrics: MetricsAddress | None = None
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
+    govuk_notify: NotifySettings | None = None
+    nhs_notify: NhsNotifySettings | None = None
+    webhook: WebhookSettings | None = None
     log_level: str = "INFO"
     spelling: bool = False
 
@@ -91,12 +100,16 @@ class Settings:
             smtp=smtp(variables),
             metrics=metrics(variables),
             breaker=breaker(variables),
+            govuk_notify=govuk_notify(variables),
+            nhs_notify=nhs_notify(variables),
+            webhook=webhook(variables),
             log_level=variables.choice("LOG_LEVEL", _LOG_LEVELS, "INFO", str.upper),
             spelling=_spelling(variables),
         )
         # Last, because a variable is known by having been asked for.
         variables.report_unknown()
         check_providers(sources, configured(variables), faults)
+        check_templates(sources, settings.govuk_notify, faults)
         if faults:
             raise SettingsError(faults)
         return settings

@@ -22,7 +22,11 @@ class ProviderKind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboundMessage:
-    """One message as it goes to a provider; `reference` is the message id."""
+    """One message as it goes to a provider; `reference` is the message id.
+
+    nhs_number: of the person it goes to, ten digits, where the record has it: a provider that
+    addresses people by it needs it.
+    """
 
     reference: str
     channel: Channel
@@ -31,6 +35,7 @@ class OutboundMessage:
     subject: str | None = field(default=None, repr=False)
     platform: str = ""
     sender_name: str = ""
+    nhs_number: str | None = field(default=None, repr=False)
 
 
 class Outcome(Enum):
@@ -53,7 +58,9 @@ class Receipt:
 
     `at` is the provider's own time of acceptance, where it tells one. `silent`: it gave no answer
     that tells anything (no connection, a time-out, a 5xx over HTTP); says nothing about whether
-    the message left.
+    the message left. `retry_after`: seconds that the provider asks to wait for. `pending`: an
+    earlier hand-off under this reference is still being worked on there, so that the entry must
+    not end as not done.
     """
 
     outcome: Outcome
@@ -61,6 +68,8 @@ class Receipt:
     reason: str = ""
     at: datetime | None = None
     silent: bool = field(default=False, compare=False)
+    retry_after: int | None = None
+    pending: bool = False
 
 
 class Provider(Protocol):
@@ -71,7 +80,8 @@ class Provider(Protocol):
     settle_seconds: float
     """Seconds after which `find` is complete for anything accepted before."""
     retention_seconds: float | None
-    """For how long `find` knows a message, None for ever or where nothing can be found."""
+    """Seconds for which a reference is known, to `find` or to be rejected when it is repeated;
+    None for ever, or where nobody can ask."""
 
     def send(self, message: OutboundMessage, *, start_by: Deadline, deadline: Deadline) -> Receipt:
         """Hand one message over.

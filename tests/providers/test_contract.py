@@ -2,142 +2,130 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fhirmsg.clock import Deadline
-from fhirmsg.errors import ProviderSilent
-from fhirmsg.guidance.terms import Channel
-from fhirmsg.ports import OutboundMessage, Outcome, Provider, ProviderKind
+from fhirmsg.errors import CallbackRefused, CallbackUnreadable, ProviderSilent
+from fhirmsg.ports import Delivery, Outcome, ProviderKind, TellsReceipts
 from fhirmsg.providers.outbox import Outbox
-from fhirmsg.providers.smtp import SmtpProvider, SmtpSettings
-from tests.providers.servers import ca_file, mail_server, server_context
-
-MESSAGE = OutboundMessage(
-    reference="5b1f2f0a-0000-5000-8000-000000000001",
-    channel=Channel.EMAIL,
-    to="mary.jones@example.org",
-    subject="Your appointment",
-    body="Please come on Monday at 9:30.\n",
-    platform="practice-email",
-    sender_name="Example Surgery",
-)
+from tests.providers.ways import ENDINGS, MESSAGE, PRIVATE, SERVICES, WAYS, WayOut, ending, way_out
 
 
-@dataclass
-class WayOut:
-    """A provider, and a look at the texts that arrived behind it."""
-
-    provider: Provider
-    arrived: Callable[[], list[tuple[str, str]]]
-
-    def send(self, message: OutboundMessage, start_by: float = 30, deadline: float = 30):
-        return self.provider.send(message, start_by=Deadline(start_by), deadline=Deadline(deadline))
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WayOut]:
+    with way_out(request.param, tmp_path) as found:
+        yield found
 
 
-def _outbox(path: str | None) -> WayOut:
-    outbox = Outbox(path)
-    return WayOut(outbox, lambda: [(kept.to, kept.body) for kept in outbox.messages()])
+@pytest.fixture(params=SERVICES)
+def caller_back(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WayOut]:
+    with way_out(request.param, tmp_path) as found:
+        assert isinstance(found.provider, TellsReceipts)
+        yield found
 
 
-@pytest.fixture(params=["outbox file", "outbox in memory", "smtp with starttls", "smtp over tls"])
-def way_out(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WayOut]:
-    if request.param.startswith("outbox"):
-        yield _outbox(str(tmp_path / "outbox.db") if "file" in request.param else None)
-        return
-    implicit = "over tls" in request.param
-    with mail_server(
-        implicit_tls=server_context() if implicit else None,
-        tls_context=None if implicit else server_context(),
-    ) as (port, mailbox):
-        settings = SmtpSettings(
-            host="127.0.0.1",
-            port=port,
-            security="tls" if implicit else "starttls",
-            from_address="noreply@surgery.example",
-            ca_file=ca_file(tmp_path),
-        )
-        with contextlib.closing(SmtpProvider(settings)) as provider:
-            yield WayOut(
-                provider,
-                lambda: [
-                    (letter["To"], letter.get_content().replace("\r\n", "\n"))
-                    for letter in mailbox.letters
-                ],
-            )
-
-
-def test_what_is_accepted_has_arrived_once_and_unchanged(way_out: WayOut) -> None:
-    receipt = way_out.send(MESSAGE)
+def test_what_is_accepted_has_arrived_once_and_unchanged(way: WayOut) -> None:
+    receipt = way.send()
 
     assert receipt.outcome is Outcome.ACCEPTED
     assert receipt.provider_id
-    assert way_out.arrived() == [(MESSAGE.to, MESSAGE.body)]
+    assert way.arrived() == [(MESSAGE.to, MESSAGE.body)]
 
 
-def test_any_text_arrives_as_it_was_written(way_out: WayOut) -> None:
+def test_any_text_arrives_as_it_was_written(way: WayOut) -> None:
     body = ".\n..\n.hidden\nFrom here: Å… £5 \u2028 你好 \x85 =41 tab\t.\n" + "long " * 400 + "\n"
 
-    assert way_out.send(replace(MESSAGE, body=body)).outcome is Outcome.ACCEPTED
-    assert way_out.arrived() == [(MESSAGE.to, body)]
+    assert way.send(replace(MESSAGE, body=body)).outcome is Outcome.ACCEPTED
+    assert way.arrived() == [(MESSAGE.to, body)]
 
 
-def test_a_message_can_be_found_or_the_kind_says_that_nobody_can_know(way_out: WayOut) -> None:
-    accepted = way_out.send(MESSAGE)
+def test_a_message_can_be_found_or_the_kind_says_that_nobody_can_know(way: WayOut) -> None:
+    accepted = way.send()
 
-    if way_out.provider.kind is ProviderKind.SEARCHABLE:
-        assert way_out.provider.find(MESSAGE.reference) == accepted
-        assert way_out.provider.find("another") is None
+    if way.provider.kind is ProviderKind.SEARCHABLE:
+        found = way.provider.find(MESSAGE.reference)
+        assert found is not None
+        assert (found.outcome, found.provider_id) == (Outcome.ACCEPTED, accepted.provider_id)
+        assert way.provider.find("another") is None
     else:
-        assert way_out.provider.kind is ProviderKind.NEITHER
         # None would be read as "not there", and the message sent again.
         with pytest.raises(ProviderSilent):
-            way_out.provider.find(MESSAGE.reference)
+            way.provider.find(MESSAGE.reference)
 
 
-def test_what_may_no_longer_start_does_not_leave(way_out: WayOut) -> None:
-    receipt = way_out.send(MESSAGE, start_by=0)
+def test_a_repeat_is_the_first_ones_success_where_the_kind_says_so(way: WayOut) -> None:
+    again = [way.send().outcome, way.send().outcome]
+
+    assert again == [Outcome.ACCEPTED, Outcome.ACCEPTED]
+    once = way.provider.kind is ProviderKind.REJECTS_REPEATS
+    assert len(way.arrived()) == (1 if once else 2)
+
+
+def test_what_can_be_asked_for_says_for_how_long(way: WayOut) -> None:
+    kept = way.provider.retention_seconds
+    assert kept is None or kept >= 86_400
+    assert way.provider.settle_seconds >= 0
+
+
+def test_what_may_no_longer_start_does_not_leave(way: WayOut) -> None:
+    receipt = way.send(start_by=0)
 
     assert receipt.outcome is Outcome.RETRYABLE
     assert receipt.reason == "started-too-late"
-    assert way_out.arrived() == []
+    assert way.arrived() == []
 
 
-def test_after_the_deadline_nothing_leaves(way_out: WayOut) -> None:
-    assert way_out.send(MESSAGE, deadline=0).outcome is Outcome.RETRYABLE
-    assert way_out.arrived() == []
+def test_after_the_deadline_nothing_leaves(way: WayOut) -> None:
+    assert way.send(deadline=0).outcome is Outcome.RETRYABLE
+    assert way.arrived() == []
 
 
-def test_half_a_character_is_refused_and_nothing_raised(way_out: WayOut) -> None:
-    receipt = way_out.send(replace(MESSAGE, body="cut off: \ud83d"))
+@pytest.mark.parametrize(("name", "outcome"), ENDINGS)
+def test_a_hand_off_ends_as_it_is_known_to_have_ended(
+    name: str, outcome: Outcome, tmp_path: Path
+) -> None:
+    with ending(name, outcome, tmp_path) as way:
+        receipt = way.send(deadline=1)
+
+    assert receipt.outcome is outcome
+    assert receipt.reason
+    assert receipt.provider_id is None
+    assert not any(part in repr(receipt) for part in PRIVATE)
+
+
+def test_half_a_character_is_refused_and_nothing_raised(way: WayOut) -> None:
+    receipt = way.send(replace(MESSAGE, body="cut off: \ud83d"))
 
     assert (receipt.outcome, receipt.reason) == (Outcome.REFUSED, "not-unicode")
-    assert way_out.arrived() == []
+    assert way.arrived() == []
 
 
 def test_nothing_that_can_be_printed_shows_whom_it_went_to_or_what_it_said(
-    way_out: WayOut,
+    way: WayOut, caplog: pytest.LogCaptureFixture
 ) -> None:
-    printable = [MESSAGE, way_out.send(MESSAGE), way_out.provider]
-    if isinstance(way_out.provider, Outbox):
-        printable += way_out.provider.messages()
+    caplog.set_level("DEBUG")
+    printable = [MESSAGE, way.send(), way.provider, *way.callbacks.values()]
+    if isinstance(way.provider, Outbox):
+        printable += way.provider.messages()
+    # The mail server of the tests speaks under this name.
+    printable += [each.getMessage() for each in caplog.records if each.name != "mail.log"]
 
     for thing in printable:
-        assert not any(part in repr(thing) for part in ("mary", "Monday", "appointment"))
+        assert not any(part in repr(thing) for part in PRIVATE)
 
 
-def test_sixteen_threads_send_at_once_and_each_message_arrives_once(way_out: WayOut) -> None:
+def test_sixteen_threads_send_at_once_and_each_message_arrives_once(way: WayOut) -> None:
     outcomes: list[Outcome] = []
 
     def send(number: int) -> None:
         for part in "ab":
-            message = replace(MESSAGE, reference=f"m-{number}-{part}", body=f"{number}{part}\n")
-            outcomes.append(way_out.send(message).outcome)
+            reference = f"5b1f2f0a-0000-5000-8000-{number:011d}{part}"
+            message = replace(MESSAGE, reference=reference, body=f"{number}{part}\n")
+            outcomes.append(way.send(message).outcome)
 
     threads = [threading.Thread(target=send, args=(number,)) for number in range(16)]
     for thread in threads:
@@ -146,6 +134,42 @@ def test_sixteen_threads_send_at_once_and_each_message_arrives_once(way_out: Way
         thread.join()
 
     assert outcomes == [Outcome.ACCEPTED] * 32
-    assert sorted(body for _, body in way_out.arrived()) == sorted(
+    assert sorted(body for _, body in way.arrived()) == sorted(
         f"{number}{part}\n" for number in range(16) for part in "ab"
     )
+
+
+# --- receipts ----------------------------------------------------------------------------------
+
+
+def receipts(way: WayOut, word: str) -> tuple[object, ...]:
+    assert isinstance(way.provider, TellsReceipts)
+    return way.provider.receipts(way.callbacks[word])
+
+
+@pytest.mark.parametrize(
+    ("word", "delivery"), [("delivered", Delivery.DELIVERED), ("failed", Delivery.FAILED)]
+)
+def test_a_receipt_tells_of_one_message_and_when(
+    caller_back: WayOut, word: str, delivery: Delivery
+) -> None:
+    (receipt,) = receipts(caller_back, word)
+
+    assert (receipt.reference, receipt.delivery) == (MESSAGE.reference, delivery)
+    assert receipt.at is not None
+    assert receipt.at.tzinfo is not None
+    assert bool(receipt.reason) is (delivery is Delivery.FAILED)
+
+
+def test_a_receipt_that_comes_again_says_the_same_again(caller_back: WayOut) -> None:
+    assert receipts(caller_back, "delivered") == receipts(caller_back, "delivered")
+
+
+def test_a_forged_receipt_is_refused(caller_back: WayOut) -> None:
+    with pytest.raises(CallbackRefused):
+        receipts(caller_back, "forged")
+
+
+def test_a_receipt_that_is_not_understood_is_told_from_a_forged_one(caller_back: WayOut) -> None:
+    with pytest.raises(CallbackUnreadable):
+        receipts(caller_back, "unreadable")
