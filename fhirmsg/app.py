@@ -31,6 +31,8 @@ from fhirmsg.providers.smtp import SmtpProvider
 from fhirmsg.serving import serve
 from fhirmsg.web import WebServices, create_web
 from fhirmsg.web.health import Readiness
+from fhirmsg.web.limits import RateLimits
+from fhirmsg.web.tokens import Tokens
 
 __all__ = ["FhirReadiness", "build", "serve"]
 
@@ -69,8 +71,18 @@ def build(settings: Settings, *, providers: Mapping[str, Provider] | None = None
             clients=ClientBook(settings.clients),
             readiness=FhirReadiness(client),
             fhir_base_url=settings.fhir.base_url,
+            tokens=_tokens(settings),
+            limits=RateLimits(settings.rate_limit),
         )
     )
+
+
+def _tokens(settings: Settings) -> Tokens:
+    """Know clients by their tokens; the issuers' keys are fetched over a session of its own."""
+    session = make_session(
+        pool_size=2, get_retries=1, proxies=settings.proxies, ca_file=settings.ca_file
+    )
+    return Tokens(settings.clients, session)
 
 
 def _language(settings: Settings) -> Language | None:

@@ -21,7 +21,7 @@ from typing import Any, TextIO
 FIELDS = (
     *("message_id", "verdict", "codes", "correlation_id", "reason", "kind", "status", "method"),
     *("route", "milliseconds", "client", "code", "scope", "organisation", "version", "provider"),
-    *("retry_after", "signal"),
+    *("retry_after", "signal", "kid", "issuer", "remote"),
 )
 
 REDACTED = "[redacted]"

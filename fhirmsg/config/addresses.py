@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from urllib.parse import urlsplit
 
 from fhirmsg.environment import Variables
+from fhirmsg.http import is_loopback
 
 FLAGS = {"true": True, "false": False}
 
@@ -36,13 +36,6 @@ def base_url(variables: Variables) -> str:
             "(FHIRMSG_ALLOW_PLAIN_HTTP=true where something else encrypts the way)",
         )
     return text
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def proxies(variables: Variables) -> dict[str, str]:

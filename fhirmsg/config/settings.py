@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 
 from fhirmsg import language
 from fhirmsg.calls import Times
-from fhirmsg.clients import Client
+from fhirmsg.clients import DEFAULT_RATE, Client, RateLimit
 from fhirmsg.config.addresses import FLAGS, base_url, ca_file, proxies
 from fhirmsg.config.files import clients, policies
+from fhirmsg.config.limits import rate_limit
 from fhirmsg.config.providers import check_providers, configured
 from fhirmsg.config.smtp import smtp
 from fhirmsg.environment import Variables
@@ -49,6 +50,7 @@ class Settings:
     smtp: SmtpSettings | None = None
     log_level: str = "INFO"
     spelling: bool = False
+    rate_limit: RateLimit = DEFAULT_RATE
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -81,6 +83,7 @@ class Settings:
             smtp=smtp(variables),
             log_level=variables.choice("LOG_LEVEL", _LOG_LEVELS, "INFO", str.upper),
             spelling=_spelling(variables),
+            rate_limit=rate_limit(variables),
         )
         # Last, because a variable is known by having been asked for.
         variables.report_unknown()
