@@ -35,7 +35,7 @@ def token_terms(client: Section, identity: str, folder: Path | None) -> TokenTer
         return None
     algorithms = _algorithms(section)
     keys, url = _source(section, folder)
-    if keys is not None and not any(keys.fitting(None, name) for name in algorithms):
+    if keys is not None and algorithms and not any(keys.fitting(None, name) for name in algorithms):
         section.fault("algorithms", "fits none of the keys; name the algorithm the issuer uses")
     claim = section.choice("subject_claim", _SUBJECT_CLAIMS, default="sub")
     return TokenTerms(

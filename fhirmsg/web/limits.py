@@ -10,6 +10,7 @@ import math
 import os
 import threading
 import time
+from collections.abc import Callable
 
 from limits import RateLimitItemPerSecond
 from limits.storage import MemoryStorage
@@ -28,13 +29,19 @@ _STEP_SECONDS = 2.0
 class RateLimits:
     """Counts calls in moving windows."""
 
-    def __init__(self, rate: RateLimit = DEFAULT_RATE, failures: RateLimit = FAILURES) -> None:
+    def __init__(
+        self,
+        rate: RateLimit = DEFAULT_RATE,
+        failures: RateLimit = FAILURES,
+        *,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
         """Allow `rate` to each client that has none of its own, `failures` to an address."""
-        self._rate, self._failures = rate, failures
+        self._rate, self._failures, self._wall_clock = rate, failures, wall_clock
         self._storage = MemoryStorage()
         self._windows = MovingWindowRateLimiter(self._storage)
         self._lock = threading.Lock()
-        self._ahead = time.time() - elapsed_clock()
+        self._ahead = wall_clock() - elapsed_clock()
         self._salt = os.urandom(16)
 
     def wait_of(self, client: Client) -> int | None:
@@ -60,7 +67,7 @@ class RateLimits:
 
         Set back by an hour, it would keep every client out for that hour.
         """
-        ahead = time.time() - elapsed_clock()
+        ahead = self._wall_clock() - elapsed_clock()
         with self._lock:
             if abs(ahead - self._ahead) > _STEP_SECONDS:
                 self._storage.reset()

@@ -37,9 +37,13 @@ _MAKERS = {
 }
 
 
-@cache
 def private_key(name: str, algorithm: str = "ES256") -> Any:
     """Give the private key of this name for this algorithm."""
+    return _made(name, algorithm)
+
+
+@cache
+def _made(name: str, algorithm: str) -> Any:
     return next(make() for start, make in _MAKERS.items() if algorithm.startswith(start))
 
 

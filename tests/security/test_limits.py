@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -81,6 +82,14 @@ def test_there_is_room_again_when_the_window_has_moved_on() -> None:
     assert [limits.wait_of(client) for _ in range(3)] == [None, None, 1]
     threading.Event().wait(1.1)
     assert limits.wait_of(client) is None
+
+
+def test_a_wall_clock_that_is_set_back_keeps_nobody_out() -> None:
+    back = 0.0
+    limits = RateLimits(LITTLE, wall_clock=lambda: time.time() - back)
+    assert [limits.wait_of(nurses()) is None for _ in range(4)] == [True, True, True, False]
+    back = 3600.0
+    assert limits.wait_of(nurses()) is None
 
 
 def test_of_many_calls_at_once_no_more_than_the_limit_get_in() -> None:
