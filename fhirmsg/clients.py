@@ -38,7 +38,8 @@ class RateLimit:
     seconds: int
 
 
-DEFAULT_RATE = RateLimit(calls=50, seconds=1)
+# Fifty a second on average; a short burst of a batch is none of a limit's business.
+DEFAULT_RATE = RateLimit(calls=3000, seconds=60)
 RATE_LIMIT_FORM = "write calls per second, minute or hour, as 20/second"
 _RATE = re.compile(r"([1-9][0-9]{0,4})/(second|minute|hour)")
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600}

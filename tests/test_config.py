@@ -68,7 +68,7 @@ def test_what_is_required_is_enough(environment: dict[str, str]) -> None:
     assert found.proxies == {}
     assert found.log_level == "INFO"
     assert not found.spelling
-    assert found.rate_limit == RateLimit(calls=50, seconds=1)
+    assert found.rate_limit == RateLimit(calls=3000, seconds=60)
 
 
 def test_everything_that_can_be_set_is_taken(environment: dict[str, str], tmp_path: Path) -> None:
