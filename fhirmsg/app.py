@@ -56,6 +56,8 @@ from fhirmsg.recovering import Recovery
 from fhirmsg.serving import AtTheEnd, background_of, serve
 from fhirmsg.web import WebServices, create_web
 from fhirmsg.web.health import Readiness
+from fhirmsg.web.limits import RateLimits
+from fhirmsg.web.tokens import Tokens
 
 __all__ = ["FhirReadiness", "Service", "build", "compose", "serve"]
 
@@ -146,6 +148,8 @@ def compose(
             readiness=FhirReadiness(client),
             fhir_base_url=settings.fhir.base_url,
             meter=meter,
+            tokens=_tokens(settings),
+            limits=RateLimits(settings.rate_limit),
         )
     )
     background = background_of(app)
@@ -209,6 +213,14 @@ def _metrics_server(metrics: Metrics, address: MetricsAddress) -> MetricsServer:
                 f"({reason}); write a port of this machine that is free"
             ]
         ) from None
+
+
+def _tokens(settings: Settings) -> Tokens:
+    """Know clients by their tokens; the issuers' keys are fetched over a session of its own."""
+    session = make_session(
+        pool_size=2, get_retries=1, proxies=settings.proxies, ca_file=settings.ca_file
+    )
+    return Tokens(settings.clients, session)
 
 
 def _language(settings: Settings) -> Language | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import ipaddress
 import itertools
 import socket
 import threading
@@ -71,6 +72,18 @@ class Sending:
         if self.start_by is not None and self.start_by.passed:
             raise StartedTooLate("the time by which the request had to start has passed")
         self.begun = True
+
+
+class BodyTooLarge(requests.exceptions.RequestException):
+    """The body of an answer is larger than it may be; what came of it was thrown away."""
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host of a URL is this one, by its address or as `localhost`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class _Exchange:
@@ -366,14 +379,15 @@ def exchange(
     data: bytes | None = None,
     auth: requests.auth.AuthBase | None = None,
     sending: Sending | None = None,
+    largest: int | None = None,
 ) -> requests.Response:
     """Make one call, body read whole, by the deadline at the latest.
 
-    Raises requests.exceptions.RequestException (DeadlinePassed among them), and what `auth`
-    raises; no other exception leaves here. A redirect is an answer like any other. `sending` is
-    checked with the connection up, immediately before the first byte, and tells afterwards
-    whether there was one. The trace that this thread takes part in goes along, the same for each
-    try of a GET.
+    largest: the most bytes a body may have. Raises requests.exceptions.RequestException
+    (DeadlinePassed and BodyTooLarge among them), and what `auth` raises; no other exception leaves
+    here. A redirect is an answer like any other. `sending` is checked with the connection up,
+    immediately before the first byte, and tells afterwards whether there was one. The trace that
+    this thread takes part in goes along, the same for each try of a GET.
     """
     left = deadline.left
     if left <= 0:
@@ -391,7 +405,10 @@ def exchange(
             auth=auth,
             timeout=(min(connect_timeout, left), min(read_timeout, left)),
             allow_redirects=False,
+            stream=largest is not None,
         )
+        if largest is not None:
+            _read_at_most(response, largest)
     except (HTTPError, OSError, ValueError) as error:
         if watched.expired:
             raise DeadlinePassed("the exchange took longer than it may") from error
@@ -407,3 +424,14 @@ def exchange(
         # A body without a length looks whole when its socket is shut.
         raise DeadlinePassed("the exchange took longer than it may")
     return response
+
+
+def _read_at_most(response: requests.Response, largest: int) -> None:
+    body = bytearray()
+    for chunk in response.iter_content(1 << 14):
+        body += chunk
+        if len(body) > largest:
+            response.close()
+            raise BodyTooLarge("the body of the answer is larger than it may be")
+    # What `content` gives; nothing public can put it back once it was read in pieces.
+    response._content = bytes(body)

@@ -24,6 +24,7 @@ FIELDS = (
     *("message_id", "verdict", "codes", "correlation_id", "reason", "kind", "status", "method"),
     *("route", "milliseconds", "client", "code", "scope", "organisation", "version", "provider"),
     *("retry_after", "signal", "trace_id", "outcome", "number", "count"),
+    *("kid", "issuer", "remote"),
 )
 
 REDACTED = "[redacted]"

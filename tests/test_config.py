@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from fhirmsg.clients import ApiScope, digest_of, new_key
+from fhirmsg.clients import ApiScope, RateLimit, digest_of, new_key
 from fhirmsg.clientsfile import parse_clients
 from fhirmsg.config import Settings
 from fhirmsg.errors import SettingsError
@@ -70,6 +70,7 @@ def test_what_is_required_is_enough(environment: dict[str, str]) -> None:
     assert found.proxies == {}
     assert found.log_level == "INFO"
     assert not found.spelling
+    assert found.rate_limit == RateLimit(calls=3000, seconds=60)
 
 
 def test_everything_that_can_be_set_is_taken(environment: dict[str, str], tmp_path: Path) -> None:
@@ -99,6 +100,7 @@ def test_everything_that_can_be_set_is_taken(environment: dict[str, str], tmp_pa
         SMTP_CA_FILE=str(authority),
         LOG_LEVEL="debug",
         SPELLING="True",
+        RATE_LIMIT="600/minute",
     )
     assert (found.host, found.port, found.threads) == ("::1", 0, 4)
     fhir = found.fhir
@@ -112,6 +114,7 @@ def test_everything_that_can_be_set_is_taken(environment: dict[str, str], tmp_pa
     assert found.smtp.reply_to == "desk@example.com"
     assert found.log_level == "DEBUG"
     assert found.spelling
+    assert found.rate_limit == RateLimit(calls=600, seconds=60)
 
 
 def test_every_fault_is_told_at_once_with_what_to_do(tmp_path: Path) -> None:
@@ -380,7 +383,11 @@ def test_the_example_files_work_together(environment: dict[str, str]) -> None:
         POLICY_FILES=str(FIXTURES / "example.yaml"),
         CLIENTS_FILE=str(FIXTURES / "clients.example.yaml"),
     )
-    assert [client.id for client in found.clients] == ["appointment-reminders", "record-system"]
+    assert [client.id for client in found.clients] == [
+        "appointment-reminders",
+        "record-system",
+        "clinic-portal",
+    ]
 
 
 # --- the clients file -------------------------------------------------------------------------

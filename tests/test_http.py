@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from fhirmsg.clock import Deadline
-from fhirmsg.http import DeadlinePassed, exchange, make_session
+from fhirmsg.http import BodyTooLarge, DeadlinePassed, exchange, is_loopback, make_session
 from tests.providers.servers import ca_file, server_context
 from tests.raw_server import RawServer, Script, answer, drip, hang_up, in_turn, raw_server
 
@@ -289,3 +289,36 @@ def test_a_certificate_of_an_unknown_authority_is_refused(session: requests.Sess
         with pytest.raises(requests.exceptions.SSLError):
             call(session, server.url, deadline=Deadline(5))
         assert server.requests == []
+
+
+@pytest.mark.parametrize("length", ["Content-Length: 100\r\n", ""])
+def test_a_body_larger_than_it_may_be_is_thrown_away(
+    session: requests.Session, length: str
+) -> None:
+    head = f"HTTP/1.1 200 OK\r\n{length}Connection: close\r\n\r\n".encode()
+
+    def script(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(head + b"x" * 100)
+
+    with raw_server(script) as server:
+        with pytest.raises(BodyTooLarge):
+            call(session, server.url, largest=99)
+        assert call(session, server.url, largest=100).content == b"x" * 100
+
+
+def test_a_server_that_drips_a_body_of_limited_size_is_left_at_the_deadline(
+    session: requests.Session,
+) -> None:
+    with raw_server(drip(HEAD)) as server, pytest.raises(DeadlinePassed):
+        call(session, server.url, deadline=Deadline(0.5), largest=1 << 20)
+
+
+@pytest.mark.parametrize(
+    ("host", "ours"),
+    [
+        *((host, True) for host in ("localhost", "127.0.0.1", "127.9.9.9", "::1")),
+        *((host, False) for host in ("localhost.example", "10.0.0.1", "::2", "", "127.0.0.1.a")),
+    ],
+)
+def test_only_this_host_is_this_host(host: str, ours: bool) -> None:
+    assert is_loopback(host) is ours

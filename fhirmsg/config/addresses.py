@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from urllib.parse import urlsplit
 
 from fhirmsg.environment import Variables
+from fhirmsg.http import is_loopback
 
 FLAGS = {"true": True, "false": False}
 
@@ -64,13 +64,6 @@ def https_url(
                 name, "is plain http, so messages would cross the network in the clear; use https"
             )
     return text.rstrip("/") if base else text
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def proxies(variables: Variables) -> dict[str, str]:

@@ -51,7 +51,7 @@ def clients(variables: Variables, policies: Mapping[str, LocalPolicy]) -> tuple[
     if content is None:
         return ()
     try:
-        clients = parse_clients(content)
+        clients = parse_clients(content, folder=Path(path).parent)
     except SettingsError as error:
         variables.faults += [f"{path}: {fault}" for fault in error.faults]
         return ()

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from fhirmsg import language
 from fhirmsg.breaker import BreakerSettings
 from fhirmsg.calls import Times
-from fhirmsg.clients import Client
+from fhirmsg.clients import DEFAULT_RATE, Client, RateLimit
 from fhirmsg.config.addresses import FLAGS, base_url, ca_file, proxies
 from fhirmsg.config.files import clients, policies
 from fhirmsg.config.govuk_notify import check_templates, govuk_notify
 from fhirmsg.config.journal import journal_file
+from fhirmsg.config.limits import rate_limit
 from fhirmsg.config.nhs_notify import nhs_notify
 from fhirmsg.config.operations import MetricsAddress, breaker, metrics
 from fhirmsg.config.providers import check_providers, configured
@@ -66,6 +67,7 @@ class Settings:
     webhook: WebhookSettings | None = None
     log_level: str = "INFO"
     spelling: bool = False
+    rate_limit: RateLimit = DEFAULT_RATE
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -105,6 +107,7 @@ class Settings:
             webhook=webhook(variables),
             log_level=variables.choice("LOG_LEVEL", _LOG_LEVELS, "INFO", str.upper),
             spelling=_spelling(variables),
+            rate_limit=rate_limit(variables),
         )
         # Last, because a variable is known by having been asked for.
         variables.report_unknown()

@@ -27,6 +27,7 @@ class Problem(Exception):
     retry: str = "never"
     retry_after: int | None = None
     faults: tuple[Fault, ...] = ()
+    challenge: str = 'Bearer realm="fhirmsg"'
 
 
 # class of failure -> status, title, retry
@@ -87,7 +88,7 @@ def response_of(problem: Problem) -> Response:
     if problem.retry_after is not None:
         response.headers["Retry-After"] = str(problem.retry_after)
     if problem.status == 401:
-        response.headers["WWW-Authenticate"] = 'Bearer realm="fhirmsg"'
+        response.headers["WWW-Authenticate"] = problem.challenge
     return response
 
 
@@ -103,7 +104,14 @@ def _details_of(problem: Problem) -> dict[str, Any]:
     }
 
 
-_ISSUE_CODES = {400: "invalid", 401: "login", 403: "forbidden", 404: "not-found", 409: "conflict"}
+_ISSUE_CODES = {
+    400: "invalid",
+    401: "login",
+    403: "forbidden",
+    404: "not-found",
+    409: "conflict",
+    429: "throttled",
+}
 
 
 def _outcome_of(problem: Problem) -> dict[str, Any]:

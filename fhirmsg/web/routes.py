@@ -22,6 +22,15 @@ from fhirmsg.web.body import NotReadable, json_object
 from fhirmsg.web.contact import overview_as_json
 from fhirmsg.web.contract import Fault, contract_text
 from fhirmsg.web.errors import FHIR_JSON, Problem
+from fhirmsg.web.identity import (
+    admitted,
+    authenticated,
+    authorise,
+    log_refusal,
+    other_organisation,
+    pass_emergency,
+    too_many,
+)
 from fhirmsg.web.parse import NoSuchOrganisation, Parsed, Refused, parse
 from fhirmsg.web.services import WebServices
 
@@ -51,16 +60,20 @@ class _Messages:
         views.add_url_rule("/v1/patients/<id>/contact", "readContact", self.contact)
 
     def send(self) -> Response:
-        client = self._client(ApiScope.SEND)
-        return self._answer(client, self._services.messenger.send)
+        return self._answer(self._services.messenger.send, ApiScope.SEND)
 
     def check(self) -> Response:
-        client = self._client(ApiScope.CHECK, ApiScope.SEND)
-        return self._answer(client, self._services.messenger.check)
+        return self._answer(self._services.messenger.check, ApiScope.CHECK, ApiScope.SEND)
 
-    def _answer(self, client: Client, ask: Callable[[Call], Answer]) -> Response:
+    def _answer(self, ask: Callable[[Call], Answer], *scopes: ApiScope) -> Response:
+        client, wait = admitted(self._services, *scopes)
+        # Whether an emergency is declared, which passes every limit, stands in the body.
+        if wait is not None and ApiScope.EMERGENCY not in client.scopes:
+            raise too_many(client, wait)
         _wants("application/json", FHIR_JSON)
         parsed = self._parsed(client)
+        if wait is not None:
+            pass_emergency(client, parsed.request, self._services.clock(), wait)
         call = Call(
             request=parsed.request,
             policy=parsed.policy,
@@ -79,25 +92,20 @@ class _Messages:
             )
         try:
             body = json_object(request.get_data())
-            parsed = parse(body, self._services.policies, self._services.fhir_base_url)
+            # What is wrong with a body tells of the policy, so it is held to none but its own.
+            policies = {
+                code: policy
+                for code, policy in self._services.policies.items()
+                if code in client.organisations
+            }
+            parsed = parse(body, policies, self._services.fhir_base_url)
         except NotReadable as error:
             raise _bad_request([error.fault]) from None
         except Refused as error:
             raise _bad_request(error.faults) from None
         except NoSuchOrganisation:
-            raise _forbidden("The client may not send for this organisation.") from None
-        asked = parsed.request
-        if asked.organization not in client.organisations:
-            raise _forbidden("The client may not send for this organisation.")
-        if not client.may_speak_for(asked.requester):
-            raise _forbidden("The client may not speak for this person or role.")
-        if asked.evidence.override is not None and ApiScope.OVERRIDE not in client.scopes:
-            raise _forbidden("The client may not bring overrides: it lacks the scope override.")
-        if asked.evidence.emergency is not None and ApiScope.EMERGENCY not in client.scopes:
-            raise _forbidden(
-                "The client may not declare emergencies: it lacks the scope emergency. If safety "
-                "cannot wait, reach the person in another way now."
-            )
+            raise other_organisation() from None
+        authorise(client, parsed.request)
         return parsed
 
     def read(self, id: str) -> Response:
@@ -107,6 +115,9 @@ class _Messages:
         ours = tuple(entry for entry in found if entry.sender in client.organisations)
         legs = self._services.history.legs(ours[0]) if ours else ()
         if not ours:
+            if found:
+                log_refusal("message of another organisation")
+            # The same answer as for an id that was never used.
             raise MessageNotFound(
                 "No message with this id was opened for an organisation of this client."
             )
@@ -157,7 +168,7 @@ class _Messages:
         organization = asked or min(client.organisations)
         policy = self._services.policies.get(organization)
         if policy is None or organization not in client.organisations:
-            raise _forbidden("The client may not send for this organisation.")
+            raise other_organisation()
         found = self._services.overview.of(f"Patient/{id}", policy, organization)
         with_reasons = ApiScope.REASONS in client.scopes
         return jsonify(overview_as_json(found, with_reasons=with_reasons))
@@ -206,23 +217,6 @@ def _callback() -> Callback:
     return Callback(headers=headers, body=request.get_data())
 
 
-def authenticated(services: WebServices, *scopes: ApiScope) -> Client:
-    """Give the client whose key this is, if it has one of the scopes. Raises Problem."""
-    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    client = services.clients.with_key(key.strip()) if scheme.lower() == "bearer" else None
-    if client is None:
-        raise Problem(
-            status=401,
-            title="Not authenticated",
-            detail="Send a valid API key as `Authorization: Bearer KEY`; `fhirmsg keys new` makes "
-            "one.",
-        )
-    g.client_id = client.id
-    if scopes and not client.scopes & set(scopes):
-        raise _forbidden(f"The client lacks the scope {' or '.join(scopes)}.")
-    return client
-
-
 def _idempotency_key() -> str:
     key = request.headers.get("Idempotency-Key", "")
     if not _KEY.fullmatch(key):
@@ -254,7 +248,3 @@ def _bad_request(faults: list[Fault]) -> Problem:
         detail="The request has faults; each is listed. Nothing was sent.",
         faults=tuple(faults),
     )
-
-
-def _forbidden(detail: str) -> Problem:
-    return Problem(status=403, title="Forbidden", detail=detail)

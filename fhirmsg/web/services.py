@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from fhirmsg.answers import Answer
 from fhirmsg.calls import Call
 from fhirmsg.clients import ClientBook
+from fhirmsg.clock import now
 from fhirmsg.guidance.policy import LocalPolicy
 from fhirmsg.overview import Overview
 from fhirmsg.ports import NO_METER, Callback, MessageHistory, Meter
 from fhirmsg.web.health import Readiness
+from fhirmsg.web.limits import RateLimits
+from fhirmsg.web.tokens import Tokens
 
 
 class DecidesAndSends(Protocol):
@@ -49,7 +53,7 @@ class GivesOverviews(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebServices:
-    """The parts behind the views; `policies` is keyed by ODS code."""
+    """The parts behind the views; `policies` is keyed by ODS code. tokens: None takes none."""
 
     messenger: DecidesAndSends
     history: MessageHistory
@@ -60,3 +64,6 @@ class WebServices:
     readiness: Callable[[], Readiness]
     fhir_base_url: str
     meter: Meter = NO_METER
+    tokens: Tokens | None = None
+    limits: RateLimits = field(default_factory=RateLimits)
+    clock: Callable[[], datetime] = now

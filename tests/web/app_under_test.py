@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from flask.testing import FlaskClient
@@ -11,6 +13,7 @@ from werkzeug.test import TestResponse
 from fhirmsg.answers import Answer, for_decision
 from fhirmsg.calls import Call
 from fhirmsg.clients import ApiScope, Client, ClientBook, digest_of
+from fhirmsg.clock import now
 from fhirmsg.guidance.decision import decide
 from fhirmsg.guidance.policy import LocalPolicy
 from fhirmsg.guidance.record import Need, Preferences
@@ -20,6 +23,8 @@ from fhirmsg.ports import Callback, Entry, HistoryPage
 from fhirmsg.web import WebServices, create_web
 from fhirmsg.web.contract import contract, validator_of
 from fhirmsg.web.health import Readiness
+from fhirmsg.web.limits import RateLimits
+from fhirmsg.web.tokens import Tokens
 from tests import builders
 
 KEY, READER_KEY = "fm_key-of-a-sender", "fm_key-of-a-reader"
@@ -160,6 +165,10 @@ class Face:
     overview: FakeOverview = field(default_factory=FakeOverview)
     receiving: FakeReceiving = field(default_factory=FakeReceiving)
     readiness: Readiness = field(default_factory=lambda: Readiness(ready=True))
+    others: tuple[Client, ...] = ()
+    tokens: Tokens | None = None
+    limits: RateLimits = field(default_factory=RateLimits)
+    clock: Callable[[], datetime] = now
 
     def __post_init__(self) -> None:
         """Build it."""
@@ -202,9 +211,12 @@ class Face:
                 overview=self.overview,
                 receiving=self.receiving,
                 policies={"A12345": POLICY},
-                clients=ClientBook([sender, reader, overrider, declarer, knowing]),
+                clients=ClientBook([sender, reader, overrider, declarer, knowing, *self.others]),
                 readiness=lambda: self.readiness,
                 fhir_base_url="https://ehr.example/fhir",
+                tokens=self.tokens,
+                limits=self.limits,
+                clock=self.clock,
             )
         )
         self.client: FlaskClient = self.app.test_client()
