@@ -29,6 +29,7 @@ from fhirmsg.ports import Provider
 from fhirmsg.providers.outbox import Outbox
 from fhirmsg.providers.smtp import SmtpProvider
 from fhirmsg.serving import serve
+from fhirmsg.tokens import TokenAuth, TokenSource
 from fhirmsg.web import WebServices, create_web
 from fhirmsg.web.health import Readiness
 
@@ -45,10 +46,7 @@ def build(settings: Settings, *, providers: Mapping[str, Provider] | None = None
 
     Raises SettingsError when a provider cannot be set up.
     """
-    session = make_session(
-        pool_size=settings.threads, proxies=settings.proxies, ca_file=settings.ca_file
-    )
-    client = FhirClient(settings.fhir, session)
+    client = fhir_client_of(settings)
     reader = FhirRecordReader(client, contact_key=settings.record_key)
     messenger = Messenger(
         reader=reader,
@@ -71,6 +69,21 @@ def build(settings: Settings, *, providers: Mapping[str, Provider] | None = None
             fhir_base_url=settings.fhir.base_url,
         )
     )
+
+
+def fhir_client_of(settings: Settings) -> FhirClient:
+    """Set up the way to the FHIR server, with the access tokens that it wants."""
+    session = make_session(
+        pool_size=settings.threads,
+        proxies=settings.proxies,
+        ca_file=settings.ca_file,
+        client_certificate=settings.client_certificate,
+    )
+    credentials = settings.fhir_authorization
+    if credentials is None:
+        return FhirClient(settings.fhir, session)
+    tokens = TokenAuth(TokenSource(credentials, session), settings.fhir.base_url)
+    return FhirClient(settings.fhir, session, authorization=tokens)
 
 
 def _language(settings: Settings) -> Language | None:

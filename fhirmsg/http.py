@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import ipaddress
 import itertools
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -28,6 +30,10 @@ class DeadlinePassed(requests.exceptions.Timeout):
     """The whole exchange took longer than it may."""
 
 
+class NoToken(requests.exceptions.RequestException):
+    """No access token could be had, so the server surely took nothing; the text is ours."""
+
+
 class _Exchange:
     """One call under the watch: whichever socket it uses is shut when time is up."""
 
@@ -38,9 +44,14 @@ class _Exchange:
         self._over = False
         self.expired = False
 
+    @property
+    def left(self) -> float:
+        """Seconds until it is shut, never below zero."""
+        return max(0.0, self._until - elapsed_clock())
+
     def time_to_connect(self, timeout: float | None) -> float:
         """Give how long a new connection may take, for a try after the first one too."""
-        left = self._until - elapsed_clock()
+        left = self.left
         if left <= 0:
             self.expire()
             raise DeadlinePassed("the deadline of the exchange has passed")
@@ -52,6 +63,11 @@ class _Exchange:
             expired = self.expired
         if expired:
             raise DeadlinePassed("the deadline of the exchange has passed")
+
+    def lets_go(self) -> None:
+        """Forget its socket, which has gone back to the pool and may serve another call."""
+        with self._lock:
+            self._socket = None
 
     def expire(self) -> None:
         with self._lock:
@@ -117,6 +133,19 @@ def _time_to_connect(timeout: float | None) -> float | None:
     return timeout if exchange is None else exchange.time_to_connect(timeout)
 
 
+def time_left() -> float | None:
+    """Give the seconds left for the exchange that this thread is in, None outside of one."""
+    exchange: _Exchange | None = getattr(_CURRENT, "exchange", None)
+    return None if exchange is None else exchange.left
+
+
+def let_go() -> None:
+    """Say that the exchange of this thread has read an answer, and will use another connection."""
+    exchange: _Exchange | None = getattr(_CURRENT, "exchange", None)
+    if exchange is not None:
+        exchange.lets_go()
+
+
 class _WatchedHTTP(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         self.timeout = _time_to_connect(self.timeout)
@@ -179,19 +208,22 @@ def make_session(
     get_retries: int = 2,
     proxies: Mapping[str, str] | None = None,
     ca_file: str | None = None,
+    client_certificate: tuple[str, str] | None = None,
 ) -> requests.Session:
     """Give a session that takes nothing from the environment.
 
     No `.netrc` (it would replace our Authorization header), no proxy variables: proxies are named
     explicitly, and are HTTP ones. GET alone is tried again, on a lost connection and on 429, 502,
     503 and 504; what may be repeated of everything else is known to the caller only. Redirects are
-    never followed by `exchange`.
+    never followed by `exchange`. client_certificate: PEM files of the certificate that this
+    service shows to a server that asks for one, and of its key.
     """
     session = requests.Session()
     session.trust_env = False
     session.proxies = dict(proxies or {})
     if ca_file:
         session.verify = ca_file
+    session.cert = client_certificate
     retries = Retry(
         total=get_retries,
         # A TLS record that breaks in an answer is neither "connect" nor "read" to urllib3, which
@@ -221,16 +253,20 @@ def exchange(
     read_timeout: float,
     headers: Mapping[str, str] | None = None,
     data: bytes | None = None,
+    auth: Callable[[requests.PreparedRequest], requests.PreparedRequest] | None = None,
 ) -> requests.Response:
     """Make one call, body read whole, by the deadline at the latest.
 
     Raises requests.exceptions.RequestException (DeadlinePassed among them); no other exception
-    leaves here. A redirect is an answer like any other.
+    leaves here. A redirect is an answer like any other. Whatever `auth` calls on the way has to
+    be done by the deadline too (`time_left`).
     """
     left = deadline.left
     if left <= 0:
         raise DeadlinePassed("the deadline had passed before the exchange began")
     watched = _WATCH.begin(left)
+    # `auth` may fetch a token, which is an exchange inside this one.
+    around = getattr(_CURRENT, "exchange", None)
     _CURRENT.exchange = watched
     try:
         response = session.request(
@@ -238,6 +274,7 @@ def exchange(
             url,
             headers=dict(headers or {}),
             data=data,
+            auth=auth,
             timeout=(min(connect_timeout, left), min(read_timeout, left)),
             allow_redirects=False,
         )
@@ -248,9 +285,27 @@ def exchange(
             raise
         raise requests.exceptions.ConnectionError(type(error).__name__) from error
     finally:
-        _CURRENT.exchange = None
+        _CURRENT.exchange = around
         watched.over()
     if watched.expired:
         # A body without a length looks whole when its socket is shut.
         raise DeadlinePassed("the exchange took longer than it may")
     return response
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name or address is this machine's own."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def origin_of(url: str) -> tuple[str, str, int | None]:
+    """Give scheme, host and port that a URL names, the port of the scheme where it names none.
+
+    Raises ValueError for what is no URL.
+    """
+    parts = urlsplit(url)
+    default = {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, parts.hostname or "", default if parts.port is None else parts.port
