@@ -493,13 +493,15 @@ def test_the_deadline_covers_the_token_and_the_second_try() -> None:
             call(auth, server.url, seconds=0.5)
         assert time.monotonic() - began < 1.0
         assert server.requests == []
-    with raw_server(tokens_from("first", "second")) as auth_server:
-        with raw_server(in_turn(NOT_LET_IN, slow)) as server:
-            auth = TokenAuth(a_source(token_url=auth_server.url), server.url)
-            began = time.monotonic()
-            with pytest.raises(DeadlinePassed):
-                call(auth, server.url, seconds=0.5)
-            assert time.monotonic() - began < 1.0
+    with (
+        raw_server(tokens_from("first", "second")) as auth_server,
+        raw_server(in_turn(NOT_LET_IN, slow)) as server,
+    ):
+        auth = TokenAuth(a_source(token_url=auth_server.url), server.url)
+        began = time.monotonic()
+        with pytest.raises(DeadlinePassed):
+            call(auth, server.url, seconds=0.5)
+        assert time.monotonic() - began < 1.0
 
 
 def test_a_deadline_in_the_token_fetch_ends_no_other_call_on_the_connection() -> None:
@@ -555,14 +557,14 @@ def test_a_token_is_shown_to_no_other_server(url: str) -> None:
 
 def test_each_thread_knows_the_scope_of_its_own_call() -> None:
     narrow, wide = given(scope="system/Patient.rs", expires_in=0), given(expires_in=0)
-    with raw_server(in_turn(*(answer(json.dumps(each).encode()) for each in (narrow, wide)))) as a:
-        with raw_server(GOOD) as server:
-            auth = TokenAuth(a_source(token_url=a.url), server.url)
-            call(auth, server.url)
-            thread = threading.Thread(target=call, args=(auth, server.url))
-            thread.start()
-            thread.join()
-            assert auth.scope_used() == "system/Patient.rs"
+    in_order = in_turn(*(answer(json.dumps(each).encode()) for each in (narrow, wide)))
+    with raw_server(in_order) as auth_server, raw_server(GOOD) as server:
+        auth = TokenAuth(a_source(token_url=auth_server.url), server.url)
+        call(auth, server.url)
+        thread = threading.Thread(target=call, args=(auth, server.url))
+        thread.start()
+        thread.join()
+        assert auth.scope_used() == "system/Patient.rs"
 
 
 @responses.activate

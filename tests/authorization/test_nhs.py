@@ -15,6 +15,7 @@ import jwt
 import pytest
 
 from fhirmsg.app import fhir_client_of
+from fhirmsg.clock import Deadline
 from fhirmsg.config import Settings
 from fhirmsg.errors import RecordUnavailable
 from fhirmsg.fhir.client import FhirClient
@@ -119,9 +120,11 @@ def test_no_assertion_is_used_twice(tmp_path: Path) -> None:
 
 
 def test_a_key_id_that_is_not_registered_opens_nothing(tmp_path: Path) -> None:
-    with platform(tmp_path, FHIRMSG_FHIR_KEY_ID="test-2") as (there, client):
-        with pytest.raises(RecordUnavailable, match="invalid_request"):
-            client.read("Patient/1")
+    with (
+        platform(tmp_path, FHIRMSG_FHIR_KEY_ID="test-2") as (there, client),
+        pytest.raises(RecordUnavailable, match="invalid_request"),
+    ):
+        client.read("Patient/1")
     assert there.faults
     assert there.calls == []
 
@@ -129,6 +132,4 @@ def test_a_key_id_that_is_not_registered_opens_nothing(tmp_path: Path) -> None:
 def test_nothing_is_hidden_where_no_scopes_were_asked_for(tmp_path: Path) -> None:
     with platform(tmp_path) as (_, client):
         link = f"{client.base}/Consent?page=2"
-        from fhirmsg.clock import Deadline
-
         assert client.follow(link, deadline=Deadline(5)).hidden == frozenset()
