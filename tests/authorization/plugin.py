@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 
 import pytest
 
@@ -20,8 +21,8 @@ def authorization_servers() -> None:
     if reason is None:
         try:
             installed()
-        except AuthorizationServerError as error:
-            reason = str(error)
+        except (AuthorizationServerError, OSError, subprocess.TimeoutExpired) as error:
+            reason = f"The authorization server cannot be installed: {error}"
     if reason is None:
         return
     if os.environ.get("CI") == "true":
