@@ -43,7 +43,7 @@ from fhirmsg.messenger import Messenger, Outage
 from fhirmsg.metrics import Metrics
 from fhirmsg.metrics_serving import MetricsServer
 from fhirmsg.overview import ContactOverview
-from fhirmsg.ports import NO_METER, JournalItem, Provider, Reply
+from fhirmsg.ports import NO_METER, JournalItem, Meter, Provider, Reply
 from fhirmsg.providers.govuk_notify import GovukNotifyProvider
 from fhirmsg.providers.guarded import GuardedProvider
 from fhirmsg.providers.nhs_notify import NhsNotifyProvider
@@ -54,6 +54,7 @@ from fhirmsg.receiving import Receiving
 from fhirmsg.reconciling import Reconciliation
 from fhirmsg.recovering import Recovery
 from fhirmsg.serving import AtTheEnd, background_of, serve
+from fhirmsg.tokens import TokenAuth, TokenSource
 from fhirmsg.web import WebServices, create_web
 from fhirmsg.web.health import Readiness
 from fhirmsg.web.limits import RateLimits
@@ -98,12 +99,11 @@ def compose(
     cannot be used.
     """
     ways = providers_of(settings) if providers is None else providers
-    session = session or _session(settings)
     metrics = None if settings.metrics is None else Metrics(providers=ways)
     meter = metrics or NO_METER
     breakers = {name: Breaker(name, settings.breaker) for name in (_FHIR, *ways)}
     guarded = {name: GuardedProvider(way, breakers[name]) for name, way in ways.items()}
-    client = FhirClient(settings.fhir, session, breaker=breakers[_FHIR], meter=meter)
+    client = fhir_client_of(settings, session, breaker=breakers[_FHIR], meter=meter)
     if journal is None:
         journal = SqliteJournal(settings.journal_file, [settings.record_key])
     reader = FhirRecordReader(client, contact_key=settings.record_key)
@@ -221,6 +221,27 @@ def _tokens(settings: Settings) -> Tokens:
         pool_size=2, get_retries=1, proxies=settings.proxies, ca_file=settings.ca_file
     )
     return Tokens(settings.clients, session)
+
+
+def fhir_client_of(
+    settings: Settings,
+    session: requests.Session | None = None,
+    *,
+    breaker: Breaker | None = None,
+    meter: Meter = NO_METER,
+) -> FhirClient:
+    """Set up the way to the FHIR server, with the access tokens that it wants."""
+    session = session or make_session(
+        pool_size=settings.threads,
+        proxies=settings.proxies,
+        ca_file=settings.ca_file,
+        client_certificate=settings.client_certificate,
+    )
+    credentials = settings.fhir_authorization
+    tokens = None
+    if credentials is not None:
+        tokens = TokenAuth(TokenSource(credentials, session), settings.fhir.base_url)
+    return FhirClient(settings.fhir, session, authorization=tokens, breaker=breaker, meter=meter)
 
 
 def _language(settings: Settings) -> Language | None:

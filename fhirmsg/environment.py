@@ -35,7 +35,9 @@ class Variables:
 
     def fault(self, name: str, text: str) -> None:
         """Report what is wrong with a variable."""
-        self.faults.append(f"{PREFIX}{name}: {text}")
+        fault = f"{PREFIX}{name}: {text}"
+        if fault not in self.faults:
+            self.faults.append(fault)
 
     def text(self, name: str, *, default: str | None = None, what: str = "give it a value") -> str:
         """Give a value without surrounding blanks; one that is set and empty is a fault."""

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -86,6 +87,10 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+class NoToken(requests.exceptions.RequestException):
+    """No access token could be had, so the server surely took nothing; the text is ours."""
+
+
 class _Exchange:
     """One call under the watch: whichever socket it uses is shut when time is up."""
 
@@ -100,7 +105,8 @@ class _Exchange:
 
     @property
     def left(self) -> float:
-        return self._until - elapsed_clock()
+        """Seconds until it is shut, never below zero."""
+        return max(0.0, self._until - elapsed_clock())
 
     @property
     def sends(self) -> bool:
@@ -132,6 +138,11 @@ class _Exchange:
             # On its way out urllib3 takes it for a fault of the connection.
             self.declined = error
             raise
+
+    def lets_go(self) -> None:
+        """Forget its socket, which has gone back to the pool and may serve another call."""
+        with self._lock:
+            self._socket = None
 
     def expire(self) -> None:
         with self._lock:
@@ -192,11 +203,6 @@ def _report_socket(sock: socket.socket | None) -> None:
         exchange.uses(sock)
 
 
-def _time_left() -> float:
-    exchange: _Exchange | None = getattr(_CURRENT, "exchange", None)
-    return 0.0 if exchange is None else exchange.left
-
-
 def _ready(sock: socket.socket | None) -> None:
     """Say that a connection is up and the request would be written next."""
     exchange: _Exchange | None = getattr(_CURRENT, "exchange", None)
@@ -231,6 +237,19 @@ def _look_up(connection: HTTPConnection) -> None:
         # Not left to the look-up that follows, which could take as long once more.
         gone = socket.gaierror("no address found")
         raise NameResolutionError(connection.host, connection, gone) from None
+
+
+def time_left() -> float | None:
+    """Give the seconds left for the exchange that this thread is in, None outside of one."""
+    exchange: _Exchange | None = getattr(_CURRENT, "exchange", None)
+    return None if exchange is None else exchange.left
+
+
+def let_go() -> None:
+    """Say that the exchange of this thread has read an answer, and will use another connection."""
+    exchange: _Exchange | None = getattr(_CURRENT, "exchange", None)
+    if exchange is not None:
+        exchange.lets_go()
 
 
 class _WatchedHTTP(HTTPConnection):
@@ -309,7 +328,7 @@ class _PatientRetry(Retry):
         _pool: Any = None,
         _stacktrace: TracebackType | None = None,
     ) -> Self:
-        if response is not None and self._asked_for(response) > _time_left() / 2:
+        if response is not None and self._asked_for(response) > (time_left() or 0.0) / 2:
             # Tried sooner it would be turned away again; the answer goes to the caller as it is.
             raise MaxRetryError(_pool, url, ResponseError("asked to wait too long"))
         return super().increment(method, url, response, error, _pool, _stacktrace)
@@ -334,6 +353,7 @@ def make_session(
     get_retries: int = 2,
     proxies: Mapping[str, str] | None = None,
     ca_file: str | None = None,
+    client_certificate: tuple[str, str] | None = None,
 ) -> requests.Session:
     """Give a session that takes nothing from the environment.
 
@@ -341,13 +361,15 @@ def make_session(
     explicitly, and are HTTP ones. GET alone is tried again, on a lost connection and on 429, 502,
     503 and 504, after the answer's Retry-After where the deadline leaves room for it; what may be
     repeated of everything else is known to the caller only. Redirects are never followed by
-    `exchange`.
+    `exchange`. client_certificate: PEM files of the certificate that this
+    service shows to a server that asks for one, and of its key.
     """
     session = requests.Session()
     session.trust_env = False
     session.proxies = dict(proxies or {})
     if ca_file:
         session.verify = ca_file
+    session.cert = client_certificate
     retries = _PatientRetry(
         total=get_retries,
         # A TLS record that breaks in an answer is neither "connect" nor "read" to urllib3, which
@@ -377,7 +399,7 @@ def exchange(
     read_timeout: float,
     headers: Mapping[str, str] | None = None,
     data: bytes | None = None,
-    auth: requests.auth.AuthBase | None = None,
+    auth: Callable[[requests.PreparedRequest], requests.PreparedRequest] | None = None,
     sending: Sending | None = None,
     largest: int | None = None,
 ) -> requests.Response:
@@ -387,13 +409,14 @@ def exchange(
     (DeadlinePassed and BodyTooLarge among them), and what `auth` raises; no other exception leaves
     here. A redirect is an answer like any other. `sending` is checked with the connection up,
     immediately before the first byte, and tells afterwards whether there was one. The trace that
-    this thread takes part in goes along, the same for each try of a GET.
+    this thread takes part in goes along, the same for each try of a GET. Whatever `auth` calls on
+    the way has to be done by the deadline too (`time_left`).
     """
     left = deadline.left
     if left <= 0:
         raise DeadlinePassed("the deadline had passed before the exchange began")
     watched = _WATCH.begin(left, sending)
-    # `auth` may fetch a token first, which is an exchange inside this one.
+    # `auth` may fetch a token, which is an exchange inside this one.
     around = getattr(_CURRENT, "exchange", None)
     _CURRENT.exchange = watched
     try:
@@ -435,3 +458,13 @@ def _read_at_most(response: requests.Response, largest: int) -> None:
             raise BodyTooLarge("the body of the answer is larger than it may be")
     # What `content` gives; nothing public can put it back once it was read in pieces.
     response._content = bytes(body)
+
+
+def origin_of(url: str) -> tuple[str, str, int | None]:
+    """Give scheme, host and port that a URL names, the port of the scheme where it names none.
+
+    Raises ValueError for what is no URL.
+    """
+    parts = urlsplit(url)
+    default = {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, parts.hostname or "", default if parts.port is None else parts.port

@@ -19,4 +19,4 @@ settings.register_profile(
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
-pytest_plugins = ["tests.hapi.plugin"]
+pytest_plugins = ["tests.authorization.plugin", "tests.hapi.plugin"]

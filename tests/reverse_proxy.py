@@ -12,18 +12,19 @@ import http.client
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True)
 class Request:
-    """What came in: method, path with query, body."""
+    """What came in: method, path with query, body, and headers by their names in lower case."""
 
     method: str
     path: str
     body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,9 @@ def reverse_proxy(upstream: str, hook: Hook) -> Iterator[str]:
         def _serve(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             body = self.rfile.read(length)
+            named = {name.lower(): value for name, value in self.headers.items()}
             try:
-                reply = hook(Request(self.command, self.path, body))
+                reply = hook(Request(self.command, self.path, body, named))
                 drop = False
             except Drop:
                 reply, drop = None, True

@@ -5,16 +5,21 @@ from __future__ import annotations
 import ssl
 from urllib.parse import urlsplit
 
-from fhirmsg.environment import Variables
+from fhirmsg.environment import PREFIX, Variables
 from fhirmsg.http import is_loopback
 
 FLAGS = {"true": True, "false": False}
 
 
 def base_url(variables: Variables) -> str:
-    name, what = "FHIR_BASE_URL", "write the FHIR server's base, as https://ehr.example/fhir"
-    text = variables.text(name, what=what)
-    plain_allowed = variables.choice("ALLOW_PLAIN_HTTP", FLAGS, False)
+    what = "write the FHIR server's base, as https://ehr.example/fhir"
+    text = variables.text("FHIR_BASE_URL", what=what)
+    return checked_url(variables, "FHIR_BASE_URL", text, what)
+
+
+def checked_url(variables: Variables, name: str, text: str, what: str) -> str:
+    """Check the address of a server; an empty one is nobody's fault here."""
+    plain_allowed = is_plain_allowed(variables)
     if not text:
         return text
     try:
@@ -66,6 +71,10 @@ def https_url(
     return text.rstrip("/") if base else text
 
 
+def is_plain_allowed(variables: Variables) -> bool:
+    return variables.choice("ALLOW_PLAIN_HTTP", FLAGS, False)
+
+
 def proxies(variables: Variables) -> dict[str, str]:
     what = "write the proxy's address, as http://proxy.example:3128"
     found = {}
@@ -93,3 +102,26 @@ def ca_file(variables: Variables, name: str) -> str | None:
         except (OSError, ValueError):
             variables.fault(name, f"{path} cannot be read as PEM certificates; name such a file")
     return path or None
+
+
+def client_certificate(variables: Variables) -> tuple[str, str] | None:
+    """Read the certificate that this service shows to servers which ask for one."""
+    what = "name a PEM file"
+    certificate = variables.text("CLIENT_CERT_FILE", default="", what=what)
+    key = variables.text("CLIENT_KEY_FILE", default="", what=what)
+    if not certificate and not key:
+        return None
+    if not certificate or not key:
+        missing, there = ("CLIENT_CERT_FILE", "KEY") if key else ("CLIENT_KEY_FILE", "CERT")
+        variables.fault(missing, f"is not set beside {PREFIX}CLIENT_{there}_FILE; {what}")
+        return None
+    try:
+        # An empty password, because otherwise one would be asked for on the terminal.
+        ssl.create_default_context().load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError):
+        variables.fault(
+            "CLIENT_CERT_FILE",
+            f"cannot be used with {PREFIX}CLIENT_KEY_FILE; name PEM files of a certificate and of "
+            "its own key without a password",
+        )
+    return certificate, key

@@ -13,7 +13,11 @@ from fhirmsg import language
 from fhirmsg.breaker import BreakerSettings
 from fhirmsg.calls import Times
 from fhirmsg.clients import DEFAULT_RATE, Client, RateLimit
-from fhirmsg.config.addresses import FLAGS, base_url, ca_file, proxies
+from fhirmsg.config.addresses import FLAGS, base_url, ca_file, client_certificate, proxies
+from fhirmsg.config.authorization import (
+    end_user_organisation,
+    fhir_authorization,
+)
 from fhirmsg.config.files import clients, policies
 from fhirmsg.config.govuk_notify import check_templates, govuk_notify
 from fhirmsg.config.journal import journal_file
@@ -31,6 +35,7 @@ from fhirmsg.providers.govuk_notify import NotifySettings
 from fhirmsg.providers.nhs_notify_request import NhsNotifySettings
 from fhirmsg.providers.smtp import SmtpSettings
 from fhirmsg.providers.webhook import WebhookSettings
+from fhirmsg.tokens import ClientCredentials
 
 _SHORTEST_KEY_BYTES = 32
 _LOG_LEVELS = {level: level for level in ("DEBUG", "INFO", "WARNING", "ERROR")}
@@ -43,6 +48,7 @@ class Settings:
     policies: by ODS code, upper case. record_key keys the digests on the record and the page
     cursors. proxies: URL of the proxy by scheme, for `requests`. threads serve requests.
     journal_file None keeps the journal in memory, for tests and embedding.
+    client_certificate: PEM files of a certificate and of its key.
     spelling: whether spelling and grammar of messages are checked.
     """
 
@@ -55,6 +61,8 @@ class Settings:
     threads: int = 16
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
     ca_file: str | None = None
+    client_certificate: tuple[str, str] | None = None
+    fhir_authorization: ClientCredentials | None = None
     times: Times = field(default_factory=Times)
     outbox_file: str | None = None
     journal_file: str | None = None
@@ -76,12 +84,14 @@ class Settings:
         variables = Variables(environment, faults)
         by_code, sources = policies(variables)
         seconds = variables.seconds
+        base = base_url(variables)
         settings = cls(
             fhir=FhirServer(
-                base_url=base_url(variables),
+                base_url=base,
                 connect_timeout=seconds("FHIR_CONNECT_TIMEOUT", 0.1, 60, 3.0),
                 read_timeout=seconds("FHIR_READ_TIMEOUT", 0.1, 300, 10.0),
                 call_deadline=seconds("FHIR_DEADLINE", 0.1, 300, 15.0),
+                end_user_organisation=end_user_organisation(variables),
             ),
             policies=by_code,
             clients=clients(variables, by_code),
@@ -91,6 +101,8 @@ class Settings:
             threads=variables.whole("THREADS", 1, 256, 16),
             proxies=proxies(variables),
             ca_file=ca_file(variables, "CA_FILE"),
+            client_certificate=client_certificate(variables),
+            fhir_authorization=fhir_authorization(variables, base),
             times=Times(
                 start_within=seconds("START_WITHIN_SECONDS", 0.1, 300, 30.0),
                 handoff=seconds("HANDOFF_SECONDS", 0.1, 300, 20.0),

@@ -7,8 +7,8 @@ import logging
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any
-from urllib.parse import SplitResult, unquote, urljoin, urlsplit
+from typing import Any, Protocol
+from urllib.parse import unquote, urljoin, urlsplit
 from uuid import uuid4
 
 import requests
@@ -16,7 +16,8 @@ import requests
 from fhirmsg.breaker import Breaker, BreakerOpen, BreakerSettings, PassedCall
 from fhirmsg.clock import Deadline
 from fhirmsg.errors import RecordUnavailable
-from fhirmsg.http import exchange
+from fhirmsg.fhir.scopes import DECIDING, hidden_kinds, kinds_in
+from fhirmsg.http import NoToken, exchange, origin_of
 from fhirmsg.ports import NO_METER, Meter
 
 JSON_TYPE = "application/fhir+json"
@@ -40,6 +41,8 @@ class FhirAnswer:
     """One answer: HTTP status, the resource in it (None when it is not one), server's date.
 
     date: `Date` header as a POSIX time, None when missing. age: `Age` header in seconds.
+    hidden: kinds among those asked for of which the access token does not open everything, so that
+    entries may be missing without a word.
     """
 
     status: int
@@ -48,6 +51,7 @@ class FhirAnswer:
     location: str | None = None
     date: float | None = None
     age: float = 0.0
+    hidden: frozenset[str] = frozenset()
 
     @property
     def good(self) -> bool:
@@ -57,7 +61,10 @@ class FhirAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FhirServer:
-    """Where the record is and how long to wait for it; times in seconds."""
+    """Where the record is and how long to wait for it; times in seconds.
+
+    end_user_organisation: ODS code of the organisation on whose behalf an NHS API is called.
+    """
 
     base_url: str
     connect_timeout: float = 3.0
@@ -65,6 +72,19 @@ class FhirServer:
     call_deadline: float = 15.0
     page_size: int = 100
     authorization: str | None = None
+    end_user_organisation: str | None = None
+
+
+class Authorization(Protocol):
+    """Puts an access token on each request, as `requests` asks it to."""
+
+    def __call__(self, r: requests.PreparedRequest, /) -> requests.PreparedRequest:
+        """Sign a request. Raises NoToken."""
+        ...
+
+    def scope_used(self) -> str | None:
+        """Give what the token of this thread's latest call opens, None where nothing limits it."""
+        ...
 
 
 class FhirClient:
@@ -75,6 +95,7 @@ class FhirClient:
         server: FhirServer,
         session: requests.Session,
         *,
+        authorization: Authorization | None = None,
         breaker: Breaker | None = None,
         meter: Meter = NO_METER,
     ) -> None:
@@ -89,6 +110,7 @@ class FhirClient:
         self._session = session
         self._breaker = breaker or Breaker("fhir", BreakerSettings(failures=0))
         self._meter = meter
+        self._authorization = authorization
 
     def read(self, path: str, *, deadline: Deadline | None = None) -> FhirAnswer:
         """GET a path below the base, fresh. Raises RecordUnavailable."""
@@ -101,24 +123,31 @@ class FhirClient:
         """
         if not self.is_own(link):
             raise RecordUnavailable("A page link leads to another server; it was not followed.")
-        return self._call(
-            "page", "GET", urljoin(f"{self.base}/", link), deadline=deadline, headers=_FRESH
-        )
+        url = urljoin(f"{self.base}/", link)
+        return self._call("page", "GET", url, deadline=deadline, headers=_FRESH, reads=DECIDING)
 
     def is_own(self, link: str) -> bool:
-        """Tell whether a link stays on the server's origin and below its base path."""
+        """Tell whether a link stays on the server's origin and below its base path.
+
+        It is judged as it is written and as `requests` will send it, since they may differ.
+        """
+        # Readers of addresses disagree on these: some drop them, some take one for a slash.
+        if not link.isascii() or not link.isprintable() or " " in link or "\\" in link:
+            return False
         try:
-            target = urlsplit(urljoin(f"{self.base}/", link))
-            own = urlsplit(self.base)
-            same = _origin(target) == _origin(own)
+            written = urljoin(f"{self.base}/", link)
+            sent = requests.Request("GET", written).prepare().url or ""
+            return self._is_below(written) and self._is_below(sent)
         except ValueError:
             return False
+
+    def _is_below(self, url: str) -> bool:
+        target, own = urlsplit(url), urlsplit(self.base)
         return (
-            same
+            origin_of(url) == origin_of(self.base)
             and target.username is None
             and (target.path == own.path or target.path.startswith(f"{own.path}/"))
-            # requests decodes the dots before it sends the path.
-            and ".." not in unquote(target.path).split("/")
+            and not _climbs(target.path)
         )
 
     def batch(self, paths: list[str], *, deadline: Deadline) -> tuple[FhirAnswer, list[FhirAnswer]]:
@@ -132,7 +161,15 @@ class FhirClient:
             "type": "batch",
             "entry": [{"request": {"method": "GET", "url": path}} for path in paths],
         }
-        outer = self._call("batch", "POST", self.base, bundle, deadline=deadline, headers=_FRESH)
+        outer = self._call(
+            "batch",
+            "POST",
+            self.base,
+            bundle,
+            deadline=deadline,
+            headers=_FRESH,
+            reads=kinds_in(paths),
+        )
         if not outer.good:
             raise RecordUnavailable(
                 f"The FHIR server answered {outer.status} to the read of the record. "
@@ -149,6 +186,7 @@ class FhirClient:
             body,
             deadline=deadline,
             headers={**_FRESH, "Content-Type": "application/x-www-form-urlencoded"},
+            reads=frozenset({kind}),
         )
 
     def create(
@@ -212,6 +250,7 @@ class FhirClient:
         *,
         deadline: Deadline | None = None,
         headers: dict[str, str] | None = None,
+        reads: frozenset[str] = frozenset(),
     ) -> FhirAnswer:
         # One id for the call: a GET that is tried again within it carries the same.
         sent = {"Accept": JSON_TYPE, "X-Request-ID": str(uuid4())}
@@ -221,6 +260,8 @@ class FhirClient:
             sent["Content-Type"] = JSON_TYPE
         if self.server.authorization:
             sent["Authorization"] = self.server.authorization
+        if self.server.end_user_organisation:
+            sent["NHSD-End-User-Organisation-ODS"] = self.server.end_user_organisation
         sent.update(headers or {})
         data = json.dumps(body).encode() if isinstance(body, dict) else (body or "").encode()
         began, result = time.monotonic(), "circuit-open"
@@ -233,7 +274,8 @@ class FhirClient:
                 result = f"{response.status_code // 100}xx"
                 passed.answered = not (kind in _READS and response.status_code in _AWAY)
             try:
-                return _answer(response)
+                scope = None if self._authorization is None else self._authorization.scope_used()
+                return _answer(response, hidden_kinds(scope, reads))
             except RecordUnavailable:
                 result = "not-fhir"
                 raise
@@ -267,7 +309,15 @@ class FhirClient:
                 read_timeout=self.server.read_timeout,
                 headers=headers,
                 data=data,
+                auth=self._authorization,
             )
+        except NoToken as error:
+            # Another server gave none: that says nothing of this one.
+            passed.answered = None
+            log.warning("fhir call not authorised", extra={"method": method})
+            raise RecordUnavailable(
+                f"The FHIR server could not be asked without an access token. {error}"
+            ) from None
         except requests.exceptions.RequestException as error:
             passed.answered = False if asked else None
             # The error's text can hold the URL; its kind is enough.
@@ -277,7 +327,18 @@ class FhirClient:
             ) from None
 
 
-def _answer(response: requests.Response) -> FhirAnswer:
+def _climbs(path: str) -> bool:
+    """Tell whether a path has a `..`, however often its dots are encoded, with parameters or not.
+
+    requests decodes the dots before it sends the path.
+    """
+    while (decoded := unquote(path)) != path:
+        path = decoded
+    steps = path.replace("\\", "/").split("/")
+    return any(step.partition(";")[0] == ".." for step in steps)
+
+
+def _answer(response: requests.Response, hidden: frozenset[str]) -> FhirAnswer:
     resource: Resource | None = None
     if response.content and response.status_code != 304:
         try:
@@ -298,6 +359,7 @@ def _answer(response: requests.Response) -> FhirAnswer:
         location=response.headers.get("Location"),
         date=posix_date(response.headers.get("Date")),
         age=_seconds(response.headers.get("Age")),
+        hidden=hidden,
     )
 
 
@@ -321,10 +383,6 @@ def _seconds(text: str | None) -> float:
     if not written:
         return 0.0
     return float(written) if written.isdecimal() else float("inf")
-
-
-def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
-    return url.scheme, url.hostname, url.port or {"http": 80, "https": 443}.get(url.scheme)
 
 
 def inner_answers(outer: FhirAnswer, expected: int) -> list[FhirAnswer]:

@@ -102,10 +102,11 @@ def read_linked(reading: Reading, first: First) -> Linked:
         if not paths:
             return walk.result
         try:
-            _, answers = reading.client.batch(list(paths.values()), deadline=reading.deadline)
+            outer, answers = reading.client.batch(list(paths.values()), deadline=reading.deadline)
         except RecordUnavailable:
             reading.miss("Records that this one points to could not be read; try again.")
             return walk.result
+        reading.note_hidden(outer.hidden)
         walk.take(dict(zip(paths, answers, strict=True)))
     if walk.next_paths():
         reading.miss("The patient's records are linked further than they are followed.")

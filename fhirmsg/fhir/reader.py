@@ -66,6 +66,7 @@ class FhirRecordReader:
         keys = own_keys(raw) | {patient}
         context = Context(base=self._client.base, zone=policy.zone, patient=keys)
         reading = Reading(client=self._client, deadline=deadline, context=context, at=read_at)
+        reading.note_hidden(outer.hidden)
         if outer.age > 0:
             reading.miss("The record was answered from a cache, so it may be old.")
         entries, missing = entries_in(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
@@ -12,7 +12,7 @@ from fhirmsg.fhir.client import FhirAnswer, Resource
 from fhirmsg.fhir.consents import consent_facts
 from fhirmsg.fhir.elements import elements, reference_keys, text_of, version_of
 from fhirmsg.fhir.provisions import Context, TooLarge
-from fhirmsg.fhir.searching import Found, read_all_pages
+from fhirmsg.fhir.searching import Found, hidden_sign, read_all_pages
 from fhirmsg.fhir.shapes import misshapen
 from fhirmsg.fhir.source import FhirSource
 from fhirmsg.guidance.record import ConsentFacts, Gap
@@ -70,13 +70,19 @@ class Reading:
         """Note that something could not be read or understood."""
         self.gaps.append(Gap(sentence=sentence, evidence=evidence))
 
+    def note_hidden(self, kinds: Iterable[str]) -> None:
+        """Note kinds of which this service may not see everything; each is told once."""
+        for kind in sorted(kinds):
+            if (sign := hidden_sign(kind)) not in self.blind:
+                self.blind.append(sign)
+
     def pages(self, first: FhirAnswer, kind: str, filtered_by: str) -> Found:
         """Follow a search to its last page; its gaps become gaps of the read."""
         found = read_all_pages(
             self.client, first, kind=kind, filtered_by=filtered_by, deadline=self.deadline
         )
         self.gaps += found.gaps
-        self.blind += found.blind
+        self.blind += [sign for sign in dict.fromkeys(found.blind) if sign not in self.blind]
         return found
 
     def own_matches(

@@ -77,8 +77,18 @@ def read_all_pages(
         except RecordUnavailable:
             found.gaps.append(_gap(f"Page {page + 1} of the {kind} search could not be read"))
             return found
+        if kind in answer.hidden:
+            found.blind.append(hidden_sign(kind))
     found.gaps.append(_gap(f"The {kind} search has more than {MAX_PAGES} pages"))
     return found
+
+
+def hidden_sign(kind: str) -> Gap:
+    """Give the sign that the access token does not open everything of a kind."""
+    return Gap(
+        sentence=f"The access token does not open every {kind} to this service, so what says no "
+        f"may be hidden. Have system/{kind}.rs granted to it."
+    )
 
 
 def _gap(what: str) -> Gap:

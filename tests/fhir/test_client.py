@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
+import requests
 import responses
 from responses.matchers import header_matcher
 
@@ -128,6 +129,51 @@ def test_every_deciding_read_asks_that_no_parameter_be_ignored(
         "https://ehr.example:port/fhir",
         "http://[",
         "https://\u2100.example/fhir",
+        # However it is written: readers of addresses disagree about these.
+        "https://@ehr.example/fhir?_getpages=1",
+        "https://ehr.example:0/fhir?_getpages=1",
+        "https://ehr.example./fhir?_getpages=1",
+        "https://ehr.example%2eelsewhere.example/fhir",
+        "https://ehr%2eexample/fhir",
+        "https://ehr\u3002example/fhir",
+        "https://ehr.e\u212aample/fhir",
+        "https://ehr.\uff45xample/fhir",
+        "https://xn--ehr-5cd.example/fhir",
+        "https://ehr.example\\@elsewhere.example/fhir",
+        "https://elsewhere.example\\@ehr.example/fhir",
+        "https://elsewhere.example#@ehr.example/fhir",
+        "https://elsewhere.example?@ehr.example/fhir",
+        "https:\\\\elsewhere.example/fhir",
+        "\\\\elsewhere.example/fhir",
+        "/\\elsewhere.example/fhir",
+        "\t//elsewhere.example/fhir",
+        "/\t/elsewhere.example/fhir",
+        "https://ehr.example\t.elsewhere.example/fhir",
+        "https://ehr.exam\tple/fhir?_getpages=1",
+        "https://ehr.example/fh\nir?_getpages=1",
+        " https://ehr.example/fhir?_getpages=1",
+        "https://ehr.example /fhir",
+        "https://ehr.example\x00.elsewhere.example/fhir",
+        "https://ehr.example/fhir?a=1\r\nX-More: 1",
+        "https://ehr.example/fhir\x7f",
+        "///elsewhere.example/fhir",
+        "////elsewhere.example/fhir",
+        "https:////elsewhere.example/fhir",
+        "https://ehr.example/fhir/%252e%252e/other",
+        "https://ehr.example/fhir/%25252e./other",
+        "https://ehr.example/fhir/..;x=1/other",
+        "https://ehr.example/fhir/..%3bx/other",
+        "https://ehr.example/fhir/..%5cother",
+        "https://ehr.example/fhir/..%255cother",
+        "https://ehr.example/fhir/..\\other",
+        "https://ehr.example/%66hir/../other",
+        "../other",
+        "..",
+        "/",
+        "javascript:alert(1)",
+        "https://[::1]/fhir",
+        "https://[ehr.example]/fhir",
+        "https://[fe80::1%25eth0]/fhir",
     ],
 )
 def test_a_page_link_that_leads_elsewhere_is_never_opened(
@@ -146,6 +192,11 @@ def test_a_page_link_that_leads_elsewhere_is_never_opened(
         "/fhir?_getpages=1&_getpagesoffset=100",
         "https://ehr.example:443/fhir?_getpages=1&_getpagesoffset=100",
         "https://EHR.example/fhir?_getpages=1&_getpagesoffset=100",
+        "HTTPS://ehr.example/fhir?_getpages=1&_getpagesoffset=100",
+        "//ehr.example/fhir?_getpages=1",
+        "https://ehr.example:0443/fhir?_getpages=1",
+        "https://ehr.example/fhir/Consent?patient=Patient/1&page=..%2f2",
+        "https://ehr.example/fhir/Consent/a..b?x=1",
     ],
 )
 def test_a_page_link_to_the_same_server_is_opened_however_it_is_written(link: str) -> None:
@@ -315,3 +366,89 @@ def test_what_is_sent_is_json_and_says_so(web: responses.RequestsMock) -> None:
     assert sent.headers["Authorization"] == "Bearer token"
     assert sent.headers["X-Request-ID"]
     assert json.loads(sent.body or b"")["note"] == "é"
+
+
+# --- with access tokens ------------------------------------------------------------------------
+
+
+class Tokens:
+    """Puts a token on everything that it is asked about, and says what it opens."""
+
+    def __init__(self, scope: str | None = None) -> None:
+        self.scope = scope
+        self.asked: list[str | None] = []
+
+    def __call__(self, r: requests.PreparedRequest, /) -> requests.PreparedRequest:
+        self.asked.append(r.url)
+        r.headers["Authorization"] = "Bearer token"
+        return r
+
+    def scope_used(self) -> str | None:
+        return self.scope
+
+
+def with_tokens(tokens: Tokens, base: str = BASE) -> FhirClient:
+    return FhirClient(FhirServer(base_url=base), make_session(), authorization=tokens)
+
+
+def test_no_token_goes_along_with_a_link_or_redirect_to_another_server(
+    web: responses.RequestsMock,
+) -> None:
+    web.get(f"{BASE}/Patient/1", status=302, headers={"Location": "https://elsewhere.example/"})
+    tokens = Tokens()
+    client = with_tokens(tokens)
+    with pytest.raises(RecordUnavailable):
+        client.follow("https://elsewhere.example/fhir?_getpages=1", deadline=soon())
+    assert tokens.asked == []
+    assert client.read("Patient/1").status == 302
+    assert tokens.asked == [f"{BASE}/Patient/1"]
+    assert len(web.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("scope", "hidden"),
+    [
+        (None, set()),
+        ("system/*.rs", set()),
+        ("system/Patient.rs system/Flag.rs", {"Consent"}),
+        ("", {"Consent", "Patient"}),
+    ],
+)
+def test_an_answer_says_which_kinds_its_token_may_have_hidden(
+    web: responses.RequestsMock, scope: str | None, hidden: set[str]
+) -> None:
+    batch = bundle_of("batch-response", EMPTY, EMPTY, EMPTY)
+    web.post(BASE, json=batch)
+    web.post(f"{BASE}/Consent/_search", json=EMPTY)
+    web.get(LINK, json=EMPTY)
+    client = with_tokens(Tokens(scope))
+    paths = ["Patient/1", "Consent?patient=Patient/1", "Organization/1"]
+    outer, _ = client.batch(paths, deadline=soon())
+    assert outer.hidden == hidden
+    posted = client.search_by_post("Consent", "patient=Patient/1", deadline=soon())
+    assert posted.hidden == hidden & {"Consent"}
+    assert client.follow(LINK, deadline=soon()).hidden >= hidden
+
+
+def test_every_call_has_an_id_of_its_own_and_a_read_that_is_made_again_keeps_it() -> None:
+    busy = answer(status="503 Service Unavailable")
+    with raw_server(in_turn(busy, busy, answer(b'{"resourceType":"Patient"}'))) as server:
+        client = a_client(server.url)
+        client.read("Patient/1")
+        client.read("Patient/1")
+    ids = [
+        line.split(b": ")[1]
+        for request in server.requests
+        for line in request.split(b"\r\n")
+        if line.startswith(b"X-Request-ID")
+    ]
+    assert len(ids) == 4
+    assert ids[0] == ids[1] == ids[2] != ids[3]
+
+
+def test_the_organisation_on_whose_behalf_an_nhs_api_is_called_is_named(
+    web: responses.RequestsMock,
+) -> None:
+    named = [header_matcher({"NHSD-End-User-Organisation-ODS": "A12345"})]
+    web.get(f"{BASE}/Patient/1", json={"resourceType": "Patient"}, match=named)
+    a_client(end_user_organisation="A12345").read("Patient/1")
