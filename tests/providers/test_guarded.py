@@ -33,6 +33,7 @@ class Fake:
     name: str = "fake"
     kind: ProviderKind = ProviderKind.SEARCHABLE
     settle_seconds: float = 5.0
+    retention_seconds: float | None = None
     found: Receipt | None = field(default=None)
 
     def send(self, message: OutboundMessage, *, start_by: Deadline, deadline: Deadline) -> Receipt:
