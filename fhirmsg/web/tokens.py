@@ -214,10 +214,6 @@ def _proven(token: str, key: PublicKey, algorithm: str, terms: TokenTerms) -> di
     except (wrong.PyJWTError, ValueError, TypeError, RecursionError) as error:
         code = next((code for kind, code in _FOUND if isinstance(error, kind)), "claims")
         raise _Wrong(code) from None
-    if claims["iss"] != terms.issuer:
-        raise _Wrong("issuer")
-    if claims.get(terms.subject_claim) != terms.subject:
-        raise _Wrong("client")
     if "cnf" in claims:
         raise _Wrong("bound")
     return claims

@@ -37,6 +37,7 @@ from tests.web.test_routes import an_entry
         f"Bearer {KEY}x",
         f"Bearer {KEY.upper()}",
         f"Bearer {digest_of(KEY)}",
+        "Bearer " + " " * 9000 + KEY,
         "Bearer " + "x" * 200_000,
         "Bearer " + "." * 200_000,
         "Bearer \xe9\xff",

@@ -273,6 +273,25 @@ def test_a_claim_that_is_not_right_refuses_the_token(changes: dict[str, Any], re
     assert reason_of(token(**changes)) == reason
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"exp": AT - 59, "iat": AT - 100},
+        {"iat": AT + 60, "exp": AT + 61},
+        {"nbf": AT + 60},
+        {"iat": AT, "exp": AT + 3600},
+        {"iat": AT - 1.5, "exp": AT + 0.5},
+    ],
+)
+def test_what_is_just_right_is_right(changes: dict[str, Any]) -> None:
+    assert reason_of(token(**changes)) == ""
+
+
+def test_a_token_that_is_too_long_is_refused_before_anything_is_read() -> None:
+    assert reason_of(token(padding="x" * 5000)) == ""
+    assert reason_of(token(padding="x" * 7000)) == "form"
+
+
 @pytest.mark.parametrize("issuer", [["https://login.example"], {"a": 1}, 7])
 def test_an_issuer_that_is_no_text_is_nobody(issuer: Any) -> None:
     assert reason_of(signed({"alg": "ES256", "kid": "one"}, claims(iss=issuer))) == "client"

@@ -32,6 +32,18 @@ def test_the_contract_and_the_application_know_the_same_operations() -> None:
     assert served == promised
 
 
+def test_every_operation_that_asks_who_calls_says_how_it_turns_a_caller_away() -> None:
+    asking = [
+        operation
+        for item in contract()["paths"].values()
+        for method, operation in item.items()
+        if method in METHODS and operation.get("security", True)
+    ]
+    assert asking
+    for operation in asking:
+        assert {"401", "403", "429"} <= operation["responses"].keys(), operation["operationId"]
+
+
 def test_every_example_of_a_request_is_one() -> None:
     body = contract()["components"]["requestBodies"]["Message"]["content"]["application/json"]
     for example in body["examples"].values():
