@@ -98,7 +98,7 @@ def compose(
     Raises SettingsError when a provider cannot be set up, JournalUnavailable when the journal
     cannot be used.
     """
-    ways = providers_of(settings) if providers is None else providers
+    ways = _own_providers(settings) if providers is None else providers
     metrics = None if settings.metrics is None else Metrics(providers=ways)
     meter = metrics or NO_METER
     breakers = {name: Breaker(name, settings.breaker) for name in (_FHIR, *ways)}
@@ -158,6 +158,8 @@ def compose(
     if metrics is not None and settings.metrics is not None:
         metrics.know_routes(rule.rule for rule in app.url_map.iter_rules())
         metrics.watch_breakers(breakers.values())
+        metrics.watch_journal(journal)
+        metrics.watch_open_entries(lambda: on_server.ages)
         # The last to end, so that the end can be watched too.
         background.append(_metrics_server(metrics, settings.metrics))
     return Service(
@@ -221,6 +223,15 @@ def _tokens(settings: Settings) -> Tokens:
         pool_size=2, get_retries=1, proxies=settings.proxies, ca_file=settings.ca_file
     )
     return Tokens(settings.clients, session)
+
+
+def _own_providers(settings: Settings) -> dict[str, Provider]:
+    """Set up the providers, NHS Notify with the access tokens of its platform."""
+    credentials, notify = settings.nhs_authorization, settings.nhs_notify
+    if credentials is None or notify is None:
+        return providers_of(settings)
+    source = TokenSource(credentials, _session(settings))
+    return providers_of(settings, nhs_auth=TokenAuth(source, notify.base_url))
 
 
 def fhir_client_of(

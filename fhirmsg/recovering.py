@@ -81,11 +81,15 @@ class Recovery:
         self._providers = providers
         self._policies = policies
         self._times = times
+        self.ages: tuple[float, ...] | None = None
+        """Seconds for which each entry was open when they were looked at last, None before."""
 
     def run(self) -> Recovered:
         """Look at every open entry once. Raises RecordUnavailable or JournalUnavailable."""
         recovered = Recovered()
-        for entry in list(self._entries.in_progress()):
+        entries = list(self._entries.in_progress())
+        self.ages = tuple(entry.age_seconds or 0.0 for entry in entries)
+        for entry in entries:
             end = self._recover(entry)
             recovered.count(end)
             if end != "being sent":

@@ -17,6 +17,7 @@ from fhirmsg.config.addresses import FLAGS, base_url, ca_file, client_certificat
 from fhirmsg.config.authorization import (
     end_user_organisation,
     fhir_authorization,
+    nhs_token_source,
 )
 from fhirmsg.config.files import clients, policies
 from fhirmsg.config.govuk_notify import check_templates, govuk_notify
@@ -72,6 +73,7 @@ class Settings:
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
     govuk_notify: NotifySettings | None = None
     nhs_notify: NhsNotifySettings | None = None
+    nhs_authorization: ClientCredentials | None = None
     webhook: WebhookSettings | None = None
     log_level: str = "INFO"
     spelling: bool = False
@@ -116,6 +118,7 @@ class Settings:
             breaker=breaker(variables),
             govuk_notify=govuk_notify(variables),
             nhs_notify=nhs_notify(variables),
+            nhs_authorization=nhs_token_source(variables, "NHS_NOTIFY_"),
             webhook=webhook(variables),
             log_level=variables.choice("LOG_LEVEL", _LOG_LEVELS, "INFO", str.upper),
             spelling=_spelling(variables),

@@ -6,6 +6,7 @@ import logging
 import re
 import time
 from functools import partial
+from http import HTTPStatus
 from uuid import uuid4
 
 from flask import Flask, Response, g, request
@@ -70,6 +71,8 @@ def _end(meter: Meter, response: Response) -> Response:
     route = request.url_rule.rule if request.url_rule is not None else "(none)"
     seconds = time.perf_counter() - g.began
     meter.request(route, request.method, response.status_code, seconds)
+    if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+        meter.rate_limited("client" if g.client_id else "sign-in")
     access.info(
         "request",
         extra={

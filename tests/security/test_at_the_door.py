@@ -125,7 +125,7 @@ def test_another_clients_message_looks_like_one_that_never_was(
     assert theirs.status_code == nobodys.status_code == 404
     strip = {"correlation_id": None}
     assert theirs.get_json(force=True) | strip == nobodys.get_json(force=True) | strip
-    ours = {"X-Correlation-ID"}
+    ours = {"X-Correlation-ID", "traceparent"}
     assert {k: v for k, v in theirs.headers.items() if k not in ours} == {
         k: v for k, v in nobodys.headers.items() if k not in ours
     }
