@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 import threading
 from collections.abc import Mapping
 
@@ -12,10 +11,12 @@ from cachetools import TTLCache
 from flask import Flask
 
 from fhirmsg.clients import ClientBook
-from fhirmsg.clock import Deadline
 from fhirmsg.config import Settings
+from fhirmsg.decisionlog import DecisionLog
 from fhirmsg.errors import RecordUnavailable
 from fhirmsg.fhir import resources
+from fhirmsg.fhir.auditing import FhirAudit
+from fhirmsg.fhir.capability import FhirCapability
 from fhirmsg.fhir.client import FhirClient
 from fhirmsg.fhir.history import FhirMessageHistory
 from fhirmsg.fhir.log import FhirCommunicationLog
@@ -35,9 +36,6 @@ from fhirmsg.web.health import Readiness
 __all__ = ["FhirReadiness", "build", "serve"]
 
 _READY_FOR_SECONDS = 10.0
-_METADATA_SECONDS = 5.0
-_R4 = re.compile(r"4\.0(\.\d+)?")
-_VERSION = re.compile(r"\d{1,3}(\.\d{1,3}){0,3}(-[A-Za-z0-9]{1,12})?")
 
 
 def build(settings: Settings, *, providers: Mapping[str, Provider] | None = None) -> Flask:
@@ -50,6 +48,8 @@ def build(settings: Settings, *, providers: Mapping[str, Provider] | None = None
     )
     client = FhirClient(settings.fhir, session)
     reader = FhirRecordReader(client, contact_key=settings.record_key)
+    capability = FhirCapability(client)
+    audit = audit_of(settings, client, capability)
     messenger = Messenger(
         reader=reader,
         log=FhirCommunicationLog(client),
@@ -67,7 +67,7 @@ def build(settings: Settings, *, providers: Mapping[str, Provider] | None = None
             overview=ContactOverview(reader, Judge(settings.record_key)),
             policies=settings.policies,
             clients=ClientBook(settings.clients),
-            readiness=FhirReadiness(client),
+            readiness=FhirReadiness(client, capability=capability, audit=audit),
             fhir_base_url=settings.fhir.base_url,
         )
     )
@@ -100,12 +100,30 @@ def _cursor_key(record_key: bytes) -> bytes:
     return hmac.new(record_key, b"fhirmsg page cursors", hashlib.sha256).digest()
 
 
+def audit_of(settings: Settings, client: FhirClient, capability: FhirCapability) -> FhirAudit:
+    """Set up the telling of decisions: to the FHIR server, or to this host's decision log."""
+    path = settings.decision_log
+    kept = None if path is None else DecisionLog(path, settings.record_key)
+    return FhirAudit(client, capability, kept)
+
+
 class FhirReadiness:
     """Whether the FHIR server answers and speaks R4, asked at most once in ten seconds."""
 
-    def __init__(self, client: FhirClient, *, seconds: float = _READY_FOR_SECONDS) -> None:
-        """Ask the client's server; an answer holds for `seconds`."""
-        self._client = client
+    def __init__(
+        self,
+        client: FhirClient,
+        *,
+        seconds: float = _READY_FOR_SECONDS,
+        capability: FhirCapability | None = None,
+        audit: FhirAudit | None = None,
+    ) -> None:
+        """Ask the client's server; an answer holds for `seconds`.
+
+        `capability` learns what was answered. Where `audit` is told nothing, the details say so.
+        """
+        self._capability = capability or FhirCapability(client)
+        self._audit = audit
         self._kept: TTLCache[str, Readiness] = TTLCache(maxsize=1, ttl=seconds)
         self._lock = threading.Lock()
 
@@ -119,22 +137,16 @@ class FhirReadiness:
 
     def _ask(self) -> Readiness:
         try:
-            answer = self._client.read("metadata", deadline=Deadline(_METADATA_SECONDS))
+            told = self._capability.ask()
         except RecordUnavailable as error:
             return _not_ready(str(error))
-        statement = answer.resource or {}
-        if answer.status != 200 or statement.get("resourceType") != "CapabilityStatement":
-            return _not_ready(
-                f"The FHIR server answered {answer.status} to metadata, without a "
-                "CapabilityStatement. Check its address and what it lets this service read."
-            )
-        version = statement.get("fhirVersion")
-        if isinstance(version, str) and _R4.fullmatch(version):
-            return Readiness(ready=True, details={"fhir": version})
-        shown = (
-            version if isinstance(version, str) and _VERSION.fullmatch(version) else "no version"
-        )
-        return _not_ready(f"The FHIR server says {shown}, and fhirmsg speaks R4 (4.0.1).")
+        if not told.is_r4:
+            shown = told.fhir_version or "no version"
+            return _not_ready(f"The FHIR server says {shown}, and fhirmsg speaks R4 (4.0.1).")
+        details = {"fhir": told.fhir_version or ""}
+        if self._audit is not None and (reason := self._audit.why_unaudited()):
+            details["audit"] = reason
+        return Readiness(ready=True, details=details)
 
 
 def _not_ready(text: str) -> Readiness:

@@ -80,3 +80,7 @@ class CallbackUnreadable(FhirmsgError):
 
 class JournalUnavailable(FhirmsgError):
     """The journal file cannot be read or written, so nothing can be kept on this host."""
+
+
+class DecisionLogUnavailable(FhirmsgError):
+    """The decision log cannot be read or written, so a decision cannot be kept on this host."""

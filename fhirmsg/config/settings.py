@@ -13,6 +13,7 @@ from fhirmsg import language
 from fhirmsg.calls import Times
 from fhirmsg.clients import Client
 from fhirmsg.config.addresses import FLAGS, base_url, ca_file, proxies
+from fhirmsg.config.audit import decision_log
 from fhirmsg.config.files import clients, policies
 from fhirmsg.config.providers import check_providers, configured
 from fhirmsg.config.smtp import smtp
@@ -46,6 +47,7 @@ class Settings:
     ca_file: str | None = None
     times: Times = field(default_factory=Times)
     outbox_file: str | None = None
+    decision_log: str | None = None
     smtp: SmtpSettings | None = None
     log_level: str = "INFO"
     spelling: bool = False
@@ -78,6 +80,7 @@ class Settings:
                 margin=seconds("LEASE_MARGIN_SECONDS", 0, 3600, 60.0),
             ),
             outbox_file=variables.text("OUTBOX_FILE", default="") or None,
+            decision_log=decision_log(variables),
             smtp=smtp(variables),
             log_level=variables.choice("LOG_LEVEL", _LOG_LEVELS, "INFO", str.upper),
             spelling=_spelling(variables),
