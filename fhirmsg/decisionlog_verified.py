@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -89,7 +90,8 @@ class _Reader:
         """Look whether a line accounts for those before it, as it does after a crash."""
         torn = b"".join(line for _, line in self._odd).removesuffix(b"\n")
         told = {"bytes": len(torn), "sha256": hashlib.sha256(torn).hexdigest()}
-        if self._odd and said.get("torn") == told:
+        complete = any(_is_json(line) for _, line in self._odd)
+        if self._odd and not complete and said.get("torn") == told:
             self.found.remarks.append(
                 f"line {self._odd[0][0]}: an append was cut short by a crash; the decision in it "
                 "is not kept"
@@ -142,6 +144,15 @@ class _Reader:
 
     def _break(self, number: int, what: str) -> None:
         self.found.breaks.append(f"line {number} {what}")
+
+
+def _is_json(line: bytes) -> bool:
+    """Tell whether a line is complete, as no append is that a crash cut short."""
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _numbers(first: int, last: int) -> str:
