@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 import threading
 import time
 from collections.abc import Mapping
@@ -18,13 +17,15 @@ from flask import Flask
 from fhirmsg.breaker import Breaker
 from fhirmsg.catching_up import CatchingUp, CatchUp, keep_fallback
 from fhirmsg.clients import ClientBook
-from fhirmsg.clock import Deadline
 from fhirmsg.config import Settings
 from fhirmsg.config.operations import MetricsAddress
+from fhirmsg.decisionlog import DecisionLog
 from fhirmsg.errors import RecordUnavailable, SettingsError
 from fhirmsg.fallback import Fallback
 from fhirmsg.fhir import resources
+from fhirmsg.fhir.auditing import FhirAudit
 from fhirmsg.fhir.backlog import Backlog
+from fhirmsg.fhir.capability import FhirCapability
 from fhirmsg.fhir.client import FhirClient
 from fhirmsg.fhir.history import FhirMessageHistory
 from fhirmsg.fhir.log import FhirCommunicationLog
@@ -64,9 +65,6 @@ __all__ = ["FhirReadiness", "Service", "build", "compose", "serve"]
 
 _FHIR = "fhir"
 _READY_FOR_SECONDS = 10.0
-_METADATA_SECONDS = 5.0
-_R4 = re.compile(r"4\.0(\.\d+)?")
-_VERSION = re.compile(r"\d{1,3}(\.\d{1,3}){0,3}(-[A-Za-z0-9]{1,12})?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +105,10 @@ def compose(
     if journal is None:
         journal = SqliteJournal(settings.journal_file, [settings.record_key])
     reader = FhirRecordReader(client, contact_key=settings.record_key)
-    log = FhirCommunicationLog(client, journal=journal)
-    outage_log = OutageLog(journal)
+    capability = FhirCapability(client)
+    audit = audit_of(settings, client, capability)
+    log = FhirCommunicationLog(client, journal=journal, auditing=audit)
+    outage_log = OutageLog(journal, auditing=audit)
     fallback = Fallback(settings.record_key, settings.policies)
     messenger = Messenger(
         reader=reader,
@@ -134,6 +134,7 @@ def compose(
         messenger,
         fallback,
         [on_server, recovers(entries=outage_log, log=outage_log)],
+        audit,
     )
     # Imported now, because the first message would otherwise wait for it.
     resources.warm_up()
@@ -145,7 +146,7 @@ def compose(
             receiving=Receiving(ways, journal),
             policies=settings.policies,
             clients=ClientBook(settings.clients),
-            readiness=FhirReadiness(client),
+            readiness=FhirReadiness(client, capability=capability, audit=audit),
             fhir_base_url=settings.fhir.base_url,
             meter=meter,
             tokens=_tokens(settings),
@@ -185,6 +186,7 @@ def _catch_up(
     messenger: Messenger,
     fallback: Fallback,
     recoveries: list[Recovery],
+    audit: FhirAudit,
 ) -> CatchUp:
     tasks = Tasks(client, Owing(None))
     replies = Replies(client, tasks)
@@ -195,7 +197,7 @@ def _catch_up(
     return CatchUp(
         journal=journal,
         log=log,
-        backlog=Backlog(client, journal, host_id=journal.host_id, pause=time.sleep),
+        backlog=Backlog(client, journal, host_id=journal.host_id, pause=time.sleep, auditing=audit),
         receipts=Receipts(client, tasks, lease=recoveries[0].lease),
         reply=reply,
         recoveries=recoveries,
@@ -300,12 +302,30 @@ def _cursor_key(record_key: bytes) -> bytes:
     return hmac.new(record_key, b"fhirmsg page cursors", hashlib.sha256).digest()
 
 
+def audit_of(settings: Settings, client: FhirClient, capability: FhirCapability) -> FhirAudit:
+    """Set up the telling of decisions: to the FHIR server, or to this host's decision log."""
+    path = settings.decision_log
+    kept = None if path is None else DecisionLog(path, settings.record_key)
+    return FhirAudit(client, capability, kept)
+
+
 class FhirReadiness:
     """Whether the FHIR server answers and speaks R4, asked at most once in ten seconds."""
 
-    def __init__(self, client: FhirClient, *, seconds: float = _READY_FOR_SECONDS) -> None:
-        """Ask the client's server; an answer holds for `seconds`."""
-        self._client = client
+    def __init__(
+        self,
+        client: FhirClient,
+        *,
+        seconds: float = _READY_FOR_SECONDS,
+        capability: FhirCapability | None = None,
+        audit: FhirAudit | None = None,
+    ) -> None:
+        """Ask the client's server; an answer holds for `seconds`.
+
+        `capability` learns what was answered. Where `audit` is told nothing, the details say so.
+        """
+        self._capability = capability or FhirCapability(client)
+        self._audit = audit
         self._kept: TTLCache[str, Readiness] = TTLCache(maxsize=1, ttl=seconds)
         self._lock = threading.Lock()
 
@@ -319,22 +339,16 @@ class FhirReadiness:
 
     def _ask(self) -> Readiness:
         try:
-            answer = self._client.read("metadata", deadline=Deadline(_METADATA_SECONDS))
+            told = self._capability.ask()
         except RecordUnavailable as error:
             return _not_ready(str(error))
-        statement = answer.resource or {}
-        if answer.status != 200 or statement.get("resourceType") != "CapabilityStatement":
-            return _not_ready(
-                f"The FHIR server answered {answer.status} to metadata, without a "
-                "CapabilityStatement. Check its address and what it lets this service read."
-            )
-        version = statement.get("fhirVersion")
-        if isinstance(version, str) and _R4.fullmatch(version):
-            return Readiness(ready=True, details={"fhir": version})
-        shown = (
-            version if isinstance(version, str) and _VERSION.fullmatch(version) else "no version"
-        )
-        return _not_ready(f"The FHIR server says {shown}, and fhirmsg speaks R4 (4.0.1).")
+        if not told.is_r4:
+            shown = told.fhir_version or "no version"
+            return _not_ready(f"The FHIR server says {shown}, and fhirmsg speaks R4 (4.0.1).")
+        details = {"fhir": told.fhir_version or ""}
+        if self._audit is not None and (reason := self._audit.why_unaudited()):
+            details["audit"] = reason
+        return Readiness(ready=True, details=details)
 
 
 def _not_ready(text: str) -> Readiness:

@@ -17,6 +17,8 @@ from fhirmsg import __version__
 # Commands that live elsewhere: the module with a click command of that name, and what it is for,
 # told here so that `--help` need not import it.
 _ELSEWHERE = {
+    "audit": ("fhirmsg.audit_cli", "The decision log: verify that nothing in it was changed."),
+    "doctor": ("fhirmsg.doctor.cli", "Examine settings, FHIR server and providers; sends nothing."),
     "demo": ("fhirmsg.demo.cli", "Try it all on this machine, with fictional patients."),
     "decide": ("fhirmsg.offline.cli", "Decide from files: offline, for audit and what-if."),
     "recover": ("fhirmsg.upkeep_cli", "Write what is owed, and end what was abandoned."),

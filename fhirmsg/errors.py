@@ -84,3 +84,7 @@ class ProviderUnknown(FhirmsgError):
 
 class JournalUnavailable(FhirmsgError):
     """The journal file cannot be read or written, so nothing can be kept on this host."""
+
+
+class DecisionLogUnavailable(FhirmsgError):
+    """The decision log cannot be read or written, so a decision cannot be kept on this host."""

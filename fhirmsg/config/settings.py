@@ -14,6 +14,7 @@ from fhirmsg.breaker import BreakerSettings
 from fhirmsg.calls import Times
 from fhirmsg.clients import DEFAULT_RATE, Client, RateLimit
 from fhirmsg.config.addresses import FLAGS, base_url, ca_file, client_certificate, proxies
+from fhirmsg.config.audit import decision_log
 from fhirmsg.config.authorization import (
     end_user_organisation,
     fhir_authorization,
@@ -68,6 +69,7 @@ class Settings:
     outbox_file: str | None = None
     journal_file: str | None = None
     recover_every: float = 30.0
+    decision_log: str | None = None
     smtp: SmtpSettings | None = None
     metrics: MetricsAddress | None = None
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
@@ -113,6 +115,7 @@ class Settings:
             journal_file=journal_file(variables),
             recover_every=seconds("RECOVER_SECONDS", 1, 3600, 30.0),
             outbox_file=variables.text("OUTBOX_FILE", default="") or None,
+            decision_log=decision_log(variables),
             smtp=smtp(variables),
             metrics=metrics(variables),
             breaker=breaker(variables),

@@ -23,7 +23,14 @@ from fhirmsg.fhir.elements import element, identifier_key, own_keys, text_of
 from fhirmsg.fhir.entries import by_message_id, entries_in, entry_in, entry_of
 from fhirmsg.fhir.resources import InvalidResource, validated
 from fhirmsg.fhir.searching import read_all_pages
-from fhirmsg.fhir.settling import CONFLICTS, UNRECORDED, Settlement, Settling, Written
+from fhirmsg.fhir.settling import (
+    CONFLICTS,
+    UNRECORDED,
+    Auditing,
+    Settlement,
+    Settling,
+    Written,
+)
 from fhirmsg.fhir.tasks import Tasks, about, by_key
 from fhirmsg.ports import Entry, EntryStatus, Journal, JournalItem, Owed
 from fhirmsg.standing import standing
@@ -49,15 +56,17 @@ class Backlog:
         *,
         host_id: str,
         pause: Callable[[float], None],
+        auditing: Auditing | None = None,
     ) -> None:
         """Drain this journal; host_id marks a second entry of a message that went twice."""
+        self._auditing = auditing
         self._client = client
         self._journal = journal
         self._host_id = host_id
         # What cannot be written stays where it is: it must not be owed a second time.
         nowhere = owing.Owing(None)
         self._tasks = Tasks(client, nowhere)
-        self._settling = Settling(client, self._tasks, pause, nowhere)
+        self._settling = Settling(client, self._tasks, pause, nowhere, auditing)
         self._forms: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
             owing.SETTLEMENT: self._settle,
             owing.CREATE: self._create,
@@ -124,6 +133,8 @@ class Backlog:
             "owed resource refused",
             extra={"kind": str(resource.get("resourceType")), "status": answer.status},
         )
+        if resource.get("resourceType") == "AuditEvent":
+            return self._auditing is None or self._auditing.record_refused(resource)
         return resource.get("resourceType") != "Provenance" or self._ask_about(resource)
 
     def _ask_about(self, provenance: Resource) -> bool:

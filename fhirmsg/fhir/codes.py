@@ -277,3 +277,10 @@ MEDIUM: dict[Channel, tuple[str, str]] = {
 PARTICIPATION_MODE_AS_WRITTEN = "http://terminology.hl7.org/CodeSystem/v3-ParticipationMode"
 COMMUNICATION_CATEGORY = "http://terminology.hl7.org/CodeSystem/communication-category"
 NOT_DONE_REASON = "http://terminology.hl7.org/CodeSystem/communication-not-done-reason"
+
+# What an AuditEvent is made of, after IHE BALP's "AuthZ-Consent" and DICOM's audit vocabulary.
+DCM = "http://dicom.nema.org/resources/ontology/DCM"
+AUDIT_SUBTYPE = "https://profiles.ihe.net/ITI/BALP/CodeSystem/AuthZsubType"
+AUDIT_ENTITY_TYPE = "http://terminology.hl7.org/CodeSystem/audit-entity-type"
+AUDIT_BALP_ENTITY = "https://profiles.ihe.net/ITI/BALP/CodeSystem/BasicAuditEntityType"
+OBJECT_ROLE = "http://terminology.hl7.org/CodeSystem/object-role"

@@ -77,7 +77,7 @@ class FhirCommunicationLog:
         self._auditing = auditing
         self._owing = Owing(journal)
         self._tasks = Tasks(client, self._owing)
-        self._settling = Settling(client, self._tasks, pause, self._owing)
+        self._settling = Settling(client, self._tasks, pause, self._owing, auditing)
 
     def open(self, draft: EntryDraft) -> Opening:
         """Create the entry unless there is one (see `ports.CommunicationLog`)."""

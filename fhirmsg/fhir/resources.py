@@ -13,6 +13,7 @@ from typing import Any
 from fhirmsg.fhir.client import Resource
 
 _MODELS = {
+    "AuditEvent": ("auditevent", "AuditEvent"),
     "Communication": ("communication", "Communication"),
     "Consent": ("consent", "Consent"),
     "Provenance": ("provenance", "Provenance"),

@@ -58,6 +58,10 @@ class Auditing(Protocol):
         """Have it recorded by itself; tells whether it is."""
         ...
 
+    def record_refused(self, event: Resource) -> bool:
+        """Have an AuditEvent recorded that the server refused; tells whether it is."""
+        ...
+
 
 class Written(Enum):
     """Whether an ending stands on the record."""
@@ -117,11 +121,13 @@ class Settling:
         tasks: Tasks,
         pause: Callable[[float], None],
         owing: Owing,
+        auditing: Auditing | None = None,
     ) -> None:
         """Write to the client's server; `pause` waits between looks.
 
-        owing: keeps what cannot be written now.
+        owing: keeps what cannot be written now. auditing: takes AuditEvents that were refused.
         """
+        self._auditing = auditing
         self._client = client
         self._tasks = tasks
         self._pause = pause
@@ -231,7 +237,7 @@ class Settling:
                 continue
             if resource["resourceType"] == "Provenance":
                 self._tasks.ask(about(written, "evidence-unrecorded", UNRECORDED))
-            else:
+            elif self._auditing is None or not self._auditing.record_refused(resource):
                 log.error("audit not recorded", extra={"message_id": written.message_id})
 
     def _put(self, resource: Resource, current: Entry) -> Entry | None:
