@@ -71,6 +71,10 @@ def _delete_record(client: FhirClient, patient_id: str) -> int:
     count = 0
     patient = f"Patient/{patient_id}"
     entries = _about(client, "Communication", "subject", "subject", patient)
+    for event in _search(client, "AuditEvent", f"entity={patient}"):
+        named = [element(each.get("what")) for each in elements(event.get("entity"))]
+        if patient in {literal(what.get("reference"), client.base) for what in named}:
+            count += _delete(client, f"AuditEvent/{event['id']}")
     for task in _about(client, "Task", "patient", "for", patient):
         count += _delete(client, f"Task/{task['id']}")
     for entry in entries:
