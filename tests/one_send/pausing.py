@@ -24,6 +24,7 @@ class PausingProvider:
         """Wrap `inner`."""
         self.name, self.kind = inner.name, inner.kind
         self.settle_seconds = inner.settle_seconds
+        self.retention_seconds = inner.retention_seconds
         self._inner, self._where, self._mark = inner, where, mark
 
     def send(self, message: OutboundMessage, *, start_by: Deadline, deadline: Deadline) -> Receipt:
