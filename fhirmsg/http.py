@@ -432,6 +432,9 @@ def exchange(
         )
         if largest is not None:
             _read_at_most(response, largest)
+    except NoToken:
+        # However late it is, it says that the server took nothing.
+        raise
     except (HTTPError, OSError, ValueError) as error:
         if watched.expired:
             raise DeadlinePassed("the exchange took longer than it may") from error

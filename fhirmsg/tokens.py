@@ -48,6 +48,7 @@ _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _DISCOVERY_PATH = ".well-known/smart-configuration"
 _DISCOVERY_SECONDS = 3600.0
 _FETCH_SECONDS = 10.0
+_LARGEST_BYTES = 1 << 20
 _TRIES = 2
 _BUSY = frozenset({429, 502, 503, 504})
 
@@ -266,6 +267,7 @@ class TokenSource:
             read_timeout=_FETCH_SECONDS,
             headers={"Accept": "application/json", **(headers or {})},
             data=data,
+            largest=_LARGEST_BYTES,
         )
 
 

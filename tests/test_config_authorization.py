@@ -238,3 +238,22 @@ def test_a_client_certificate_without_its_own_key_is_told(
     for wrong in (str(other), str(locked), file, "/nowhere"):
         told = faults(tmp_path, CLIENT_CERT_FILE=file, CLIENT_KEY_FILE=wrong)
         assert "CLIENT_CERT_FILE: cannot be used with FHIRMSG_CLIENT_KEY_FILE" in told
+
+
+# --- NHS Notify ----------------------------------------------------------------------------------
+
+
+def test_the_credentials_of_nhs_notify_belong_to_its_address(tmp_path: Path) -> None:
+    ours = {
+        "NHS_NOTIFY_CLIENT_ID": "notify",
+        "NHS_NOTIFY_KEY_ID": "key-2",
+        "NHS_NOTIFY_PRIVATE_KEY": pem(RSA),
+        "NHS_NOTIFY_TOKEN_URL": TOKEN_URL,
+    }
+    told = faults(tmp_path, **ours)
+    assert told.startswith("FHIRMSG_NHS_NOTIFY_CLIENT_ID: is set without FHIRMSG_NHS_NOTIFY_BASE")
+    address = {"NHS_NOTIFY_BASE_URL": "https://api.service.nhs.uk/comms"}
+    found = settings(tmp_path, **ours, **address).nhs_authorization
+    assert found is not None
+    assert found.client_id == "notify"
+    assert settings(tmp_path, **address).nhs_authorization is None

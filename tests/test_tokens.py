@@ -320,6 +320,12 @@ def test_a_server_that_is_away_is_told_as_such() -> None:
     assert "127.0.0.1" not in str(raised.value)
 
 
+def test_an_answer_that_is_far_too_large_is_not_read_to_its_end() -> None:
+    endless = answer(b'{"access_token": "' + b"x" * (2 << 20))
+    with raw_server(endless) as server, pytest.raises(NoToken, match="BodyTooLarge"):
+        token_of(a_source(token_url=server.url))
+
+
 def test_neither_key_nor_token_shows_when_printed() -> None:
     token = Token(value=SECRET, stale_at=0, scope=None)
     assert SECRET not in repr(token)

@@ -120,8 +120,9 @@ class Settings:
             metrics=metrics(variables),
             breaker=breaker(variables),
             govuk_notify=govuk_notify(variables),
-            nhs_notify=nhs_notify(variables),
+            # First, so that they too are told when there is no address they would be for.
             nhs_authorization=nhs_token_source(variables, "NHS_NOTIFY_"),
+            nhs_notify=nhs_notify(variables),
             webhook=webhook(variables),
             log_level=variables.choice("LOG_LEVEL", _LOG_LEVELS, "INFO", str.upper),
             spelling=_spelling(variables),

@@ -13,7 +13,7 @@ import requests
 
 from fhirmsg.clock import Deadline
 from fhirmsg.errors import CallbackUnreadable, FhirmsgError, ProviderSilent
-from fhirmsg.http import PeerRefused, Sending, StartedTooLate, exchange
+from fhirmsg.http import NoToken, PeerRefused, Sending, StartedTooLate, exchange
 from fhirmsg.ports import Callback, Outcome, Receipt
 
 CONNECT_SECONDS = 5.0
@@ -98,6 +98,9 @@ def post(
         return Receipt(outcome=Outcome.RETRYABLE, reason="started-too-late")
     except PeerRefused:
         return Receipt(outcome=Outcome.RETRYABLE, reason="address-refused")
+    except NoToken:
+        # What was written was answered 401; and it is another server that gave no token.
+        return Receipt(outcome=Outcome.RETRYABLE, reason="no-token")
     except (requests.exceptions.RequestException, FhirmsgError) as error:
         outcome = Outcome.MAY_HAVE_LEFT if sending.begun else Outcome.RETRYABLE
         return Receipt(outcome=outcome, reason=_word(error, sending), silent=True)

@@ -14,11 +14,12 @@ from uuid import UUID
 import jwt
 import pytest
 
-from fhirmsg.app import fhir_client_of
+from fhirmsg.app import compose, fhir_client_of
 from fhirmsg.clock import Deadline
 from fhirmsg.config import Settings
 from fhirmsg.errors import RecordUnavailable
 from fhirmsg.fhir.client import FhirClient
+from fhirmsg.ports import ChecksItself
 from fhirmsg.tokens import PrivateKey
 from tests.authorization.guarded import a_key, pem
 from tests.reverse_proxy import Reply, Request, reverse_proxy
@@ -133,3 +134,26 @@ def test_nothing_is_hidden_where_no_scopes_were_asked_for(tmp_path: Path) -> Non
     with platform(tmp_path) as (_, client):
         link = f"{client.base}/Consent?page=2"
         assert client.follow(link, deadline=Deadline(5)).hidden == frozenset()
+
+
+def test_nhs_notify_is_shown_a_token_of_its_own_application(tmp_path: Path) -> None:
+    there = Platform(key=a_key("RS512"))
+    with reverse_proxy(NOBODY, there.answer) as url:
+        there.url = url
+        environment = write_settings(
+            tmp_path,
+            f"{url}/FHIR/R4",
+            provider="nhs-notify",
+            FHIRMSG_NHS_NOTIFY_BASE_URL=f"{url}/comms",
+            FHIRMSG_NHS_NOTIFY_CLIENT_ID=API_KEY,
+            FHIRMSG_NHS_NOTIFY_KEY_ID=KEY_ID,
+            FHIRMSG_NHS_NOTIFY_PRIVATE_KEY=pem(there.key),
+            FHIRMSG_NHS_NOTIFY_TOKEN_URL=f"{url}/oauth2/token",
+        )
+        provider = compose(Settings.from_environment(environment)).providers["nhs-notify"]
+        assert isinstance(provider, ChecksItself)
+        provider.why_unusable()
+    assert there.faults == []
+    [call] = there.calls
+    assert call.path.startswith("/comms/")
+    assert call.headers["authorization"] == "Bearer token-0"

@@ -21,7 +21,7 @@ from tests.providers.fakes import Answer, FakeService, Fault, Heard, Taken
 CONTRACT: Mapping[str, Any] = yaml.safe_load(
     (Path(__file__).parent / "fixtures" / "nhs_notify.yaml").read_text()
 )
-TOKEN = "an access token of the tests"
+TOKEN = "an-access-token-of-the-tests"
 APPLICATION_ID = "dddddddd-0000-4000-8000-000000000001"
 API_KEY = "eeeeeeee-0000-4000-8000-000000000001"
 

@@ -35,9 +35,11 @@ from fhirmsg.ports import (
 )
 from fhirmsg.providers.nhs_notify import ERRORS, NhsNotifyProvider
 from fhirmsg.providers.nhs_notify_request import NhsNotifySettings, RoutingPlan
+from fhirmsg.tokens import TokenAuth, TokenSource
 from tests.providers.fake_nhs_notify import (
     API_KEY,
     CONTRACT,
+    TOKEN,
     FakeNhsNotify,
     Token,
     callback,
@@ -47,6 +49,8 @@ from tests.providers.fake_nhs_notify import (
     said,
 )
 from tests.providers.fakes import Fault
+from tests.raw_server import Script, answer, in_turn, raw_server
+from tests.test_tokens import credentials
 
 REFERENCE = "5b1f2f0a-0000-5000-8000-000000000001"
 IN_THE_APP = OutboundMessage(
@@ -288,6 +292,37 @@ def test_without_an_access_token_nothing_leaves(
     assert service.requests == []
     wrong = NhsNotifyProvider(service.settings(), session, Token("another"))
     assert send(wrong).reason == "401 CM_DENIED"
+
+
+def test_a_message_that_was_turned_away_for_want_of_a_token_surely_did_not_leave(
+    service: FakeNhsNotify, session: requests.Session
+) -> None:
+    revoked = token_answer("withdrawn")
+    refused = answer(b'{"error": "invalid_client"}', status="401 Unauthorized")
+    with raw_server(in_turn(revoked, refused)) as platform:
+        source = TokenSource(credentials(token_url=platform.url, scope=None), session)
+        auth = TokenAuth(source, service.url)
+        receipt = send(NhsNotifyProvider(service.settings(), session, auth))
+    assert (receipt.outcome, receipt.reason) == (Outcome.RETRYABLE, "no-token")
+    assert len(service.requests) == 1
+    assert service.taken == []
+
+
+def test_a_token_that_was_withdrawn_is_replaced_and_the_message_leaves_once(
+    service: FakeNhsNotify, session: requests.Session
+) -> None:
+    with raw_server(in_turn(token_answer("withdrawn"), token_answer(TOKEN))) as platform:
+        source = TokenSource(credentials(token_url=platform.url, scope=None), session)
+        auth = TokenAuth(source, service.url)
+        receipt = send(NhsNotifyProvider(service.settings(), session, auth))
+    assert receipt.outcome is Outcome.ACCEPTED
+    assert len(service.requests) == 2
+    assert len(service.taken) == 1
+
+
+def token_answer(token: str) -> Script:
+    """Give the answer of a token endpoint."""
+    return answer(json.dumps({"access_token": token, "token_type": "Bearer"}).encode())
 
 
 # --- looking up --------------------------------------------------------------------------------
