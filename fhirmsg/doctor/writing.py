@@ -201,7 +201,7 @@ def _versions(trial: _Trial, reference: str, created: Resource) -> Iterator[Line
 
 
 def _together(trial: _Trial, reference: str) -> Iterator[Line]:
-    about = "transaction"
+    about = "writes in a transaction"
     recorded = instant(trial.now())
     beside = trial.resource(
         "Provenance",
