@@ -47,6 +47,11 @@ def test_what_is_told_is_answered() -> None:
     assert (found.takes("AuditEvent"), found.searches_by("AuditEvent", "entity")) == (False, False)
 
 
+def test_batches_may_be_done_where_transactions_alone_are_named() -> None:
+    found = told({"interaction": [{"code": "transaction"}]})
+    assert (found.does("transaction"), found.does("batch")) == (True, None)
+
+
 @pytest.mark.parametrize(
     "found",
     [Capabilities(), told(), told(rest={"resource": "odd", "interaction": 4}), told(rest=None)],
