@@ -82,7 +82,7 @@ class Capabilities:
         """Tell whether the server as a whole does `batch` or `transaction`."""
         if self._system is None:
             return None
-        if interaction == "batch" and self._system == {"transaction"}:
+        if interaction == "batch" and "batch" not in self._system and self.does("transaction"):
             # HAPI names the one alone and does both.
             return None
         return interaction in self._system

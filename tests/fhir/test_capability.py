@@ -48,7 +48,7 @@ def test_what_is_told_is_answered() -> None:
 
 
 def test_batches_may_be_done_where_transactions_alone_are_named() -> None:
-    found = told({"interaction": [{"code": "transaction"}]})
+    found = told({"interaction": [{"code": "transaction"}, {"code": "history-system"}]})
     assert (found.does("transaction"), found.does("batch")) == (True, None)
 
 
