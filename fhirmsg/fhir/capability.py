@@ -80,7 +80,12 @@ class Capabilities:
 
     def does(self, interaction: str) -> bool | None:
         """Tell whether the server as a whole does `batch` or `transaction`."""
-        return None if self._system is None else interaction in self._system
+        if self._system is None:
+            return None
+        if interaction == "batch" and "batch" not in self._system and self.does("transaction"):
+            # HAPI names the one alone and does both.
+            return None
+        return interaction in self._system
 
     def _of(self, kind: str) -> _Type:
         return (self._types or {}).get(kind, _NOTHING_TOLD)
