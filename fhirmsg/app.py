@@ -19,7 +19,6 @@ from fhirmsg.catching_up import CatchingUp, CatchUp, keep_fallback
 from fhirmsg.clients import ClientBook
 from fhirmsg.config import Settings
 from fhirmsg.config.operations import MetricsAddress
-from fhirmsg.decisionlog import DecisionLog
 from fhirmsg.errors import RecordUnavailable, SettingsError
 from fhirmsg.fallback import Fallback
 from fhirmsg.fhir import resources
@@ -96,7 +95,7 @@ def compose(
     Raises SettingsError when a provider cannot be set up, JournalUnavailable when the journal
     cannot be used.
     """
-    ways = _own_providers(settings) if providers is None else providers
+    ways = own_providers(settings) if providers is None else providers
     metrics = None if settings.metrics is None else Metrics(providers=ways)
     meter = metrics or NO_METER
     breakers = {name: Breaker(name, settings.breaker) for name in (_FHIR, *ways)}
@@ -227,7 +226,7 @@ def _tokens(settings: Settings) -> Tokens:
     return Tokens(settings.clients, session)
 
 
-def _own_providers(settings: Settings) -> dict[str, Provider]:
+def own_providers(settings: Settings) -> dict[str, Provider]:
     """Set up the providers, NHS Notify with the access tokens of its platform."""
     credentials, notify = settings.nhs_authorization, settings.nhs_notify
     if credentials is None or notify is None:
@@ -304,9 +303,12 @@ def _cursor_key(record_key: bytes) -> bytes:
 
 def audit_of(settings: Settings, client: FhirClient, capability: FhirCapability) -> FhirAudit:
     """Set up the telling of decisions: to the FHIR server, or to this host's decision log."""
-    path = settings.decision_log
-    kept = None if path is None else DecisionLog(path, settings.record_key)
-    return FhirAudit(client, capability, kept)
+    if settings.decision_log is None:
+        return FhirAudit(client, capability)
+    # Locks files the POSIX way, so that it is not to be had on Windows.
+    from fhirmsg.decisionlog import DecisionLog
+
+    return FhirAudit(client, capability, DecisionLog(settings.decision_log, settings.record_key))
 
 
 class FhirReadiness:

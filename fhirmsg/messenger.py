@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from fhirmsg import answers, clock
@@ -337,7 +337,7 @@ class Messenger:
                 "message; send the same message again unchanged under its own key."
             )
         if entry.status is not EntryStatus.IN_PROGRESS:
-            return answers.for_entry(call, entry)
+            return replace(answers.for_entry(call, entry), findings=desk.log.findings_told(entry))
         provider = self._provider(call)
         lease = self._times.lease(provider.settle_seconds)
         age = entry.age_seconds
