@@ -129,7 +129,7 @@ def compose(
         log,
         messenger,
         fallback,
-        [on_server, recovers(entries=outage_log, log=outage_log)],
+        [on_server, recovers(entries=outage_log, log=outage_log, release=outage_log.release)],
         audit,
     )
     # Imported now, because the first message would otherwise wait for it.

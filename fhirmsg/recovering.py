@@ -7,7 +7,7 @@ asked. An entry is touched only after its lease, by the server's own clock.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -74,8 +74,14 @@ class Recovery:
         providers: Mapping[str, Provider],
         policies: Mapping[str, LocalPolicy],
         times: Times,
+        release: Callable[[Entry], object] = lambda entry: None,
     ) -> None:
-        """Use these ports; `policies` by ODS code."""
+        """Use these ports; `policies` by ODS code.
+
+        release: told of an entry that only a retry can end, so that it is not kept where only
+        this host sees it.
+        """
+        self._release = release
         self._entries = entries
         self._log = log
         self._providers = providers
@@ -112,6 +118,7 @@ class Recovery:
             return self._unknown(entry, _NO_PROVIDER)
         if provider.kind is ProviderKind.REJECTS_REPEATS:
             self._log.ask_a_person(entry, "still-open", _STILL_OPEN)
+            self._release(entry)
             return "left for a retry"
         if provider.kind is ProviderKind.NEITHER or _is_forgotten(provider, age):
             return self._unknown(entry, UNKNOWN)

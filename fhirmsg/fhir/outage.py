@@ -58,6 +58,8 @@ from fhirmsg.ports import (
 log = logging.getLogger("fhirmsg.record")
 
 _MANY = 1000
+# The state of an item whose entry is open, and whose process has gone.
+ABANDONED = "abandoned"
 # Where entries in the journal are said to be, until they are on the server.
 IN_JOURNAL = "journal/"
 
@@ -185,7 +187,7 @@ class OutageLog:
     ) -> Entry | None:
         """Keep how the hand-off ended; None when somebody else has the entry."""
         item = self._item(entry)
-        if item is None or item.state not in ALLOWED[status]:
+        if item is None or (item.state not in ALLOWED[status] and item.state != ABANDONED):
             return None
         resource = item.payload["communication"]
         ending = Ending.of(
@@ -237,6 +239,11 @@ class OutageLog:
             return True
         event = self._auditing.resource_for(audit)
         return self._auditing.record(audit) if event is None else self._owing.create(event)
+
+    def release(self, entry: Entry) -> bool:
+        """Let an abandoned entry go to the server as it is, open: any host can end it there."""
+        item = self._item(entry)
+        return item is not None and self._journal.change(item, state=ABANDONED) is not None
 
     def in_progress(self) -> list[Entry]:
         """Give the entries that are open here."""

@@ -83,8 +83,27 @@ def test_what_a_provider_may_have_forgotten_is_unknown(line: Line) -> None:
     assert office.tasks() == ["unknown"]
 
 
+def test_an_emergency_that_only_a_retry_can_end_goes_to_the_record_open(line: Line) -> None:
+    later = after_dying_in_an_outage(line, Taking(kind=ProviderKind.REJECTS_REPEATS))
+    later.service.catch_up.recover()
+    later.catch_up()
+    [entry] = later.record()
+    assert (entry["status"], later.owed()) == ("in-progress", 0)
+    assert later.tasks() == ["emergency-review", "still-open"]
+
+
 def test_an_emergency_abandoned_in_an_outage_ends_on_the_record(line: Line) -> None:
-    provider = Taking()
+    later = after_dying_in_an_outage(line, Taking())
+    later.service.catch_up.recover()
+    later.catch_up()
+    [entry] = later.record()
+    assert (entry["status"], later.owed()) == ("completed", 0)
+    assert later.tasks() == ["completed-without-evidence", "emergency-review"]
+    assert len(later.first.taken) == 1
+
+
+def after_dying_in_an_outage(line: Line, provider: Taking) -> Office:
+    """Give an office that finds the journal of one that died after an emergency hand-off."""
     office = Office(base=line.base, direct=line.direct, first=provider)
     sending = provider.send
 
@@ -105,12 +124,7 @@ def test_an_emergency_abandoned_in_an_outage_ends_on_the_record(line: Line) -> N
         journal=office.service.journal,
     )
     line.away = False
-    later.service.catch_up.recover()
-    later.catch_up()
-    [entry] = later.record()
-    assert (entry["status"], later.owed()) == ("completed", 0)
-    assert later.tasks() == ["completed-without-evidence", "emergency-review"]
-    assert len(provider.taken) == 1
+    return later
 
 
 def test_a_receipt_completes_what_its_process_left_open(line: Line) -> None:
