@@ -36,6 +36,9 @@ _POSTPONE = (
     "UPDATE item SET tries = tries + 1, due_boot = ?, postponed = ?, due = ?"
     " WHERE number = ? AND revision = ?"
 )
+_BEAT = "UPDATE host SET beats = beats + 1, room = zeroblob(?)"
+_ROOM = 16_384
+
 # A host that was started anew has nothing postponed: its clock began again.
 _DUE = (
     "SELECT * FROM item WHERE (:kinds IS NULL OR owed IN (SELECT value FROM json_each(:kinds))) AND"
@@ -225,9 +228,9 @@ class SqliteJournal:
         return told
 
     def why_unusable(self) -> str | None:
-        """Tell why nothing could be kept now, by keeping something: a count of the askings."""
+        """Tell why nothing could be kept now, by keeping what takes the room of a long message."""
         try:
-            self._commits.write(lambda db: db.execute("UPDATE host SET beats = beats + 1").rowcount)
+            self._commits.write(lambda database: database.execute(_BEAT, (_ROOM,)).rowcount)
         except JournalUnavailable as error:
             return str(error)
         return None

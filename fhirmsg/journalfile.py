@@ -18,7 +18,7 @@ _COMPANIONS = ("-wal", "-shm", "-journal")
 _SCHEMA = f"""
 PRAGMA journal_mode = WAL;
 BEGIN IMMEDIATE;
-CREATE TABLE host (id TEXT NOT NULL, beats INTEGER NOT NULL);
+CREATE TABLE host (id TEXT NOT NULL, beats INTEGER NOT NULL DEFAULT 0, room BLOB);
 CREATE TABLE item (
     number INTEGER PRIMARY KEY AUTOINCREMENT, owed TEXT NOT NULL, key TEXT NOT NULL,
     payload BLOB NOT NULL, state TEXT NOT NULL, attempt TEXT NOT NULL, revision INTEGER NOT NULL,
@@ -160,7 +160,7 @@ def _make(path: str) -> None:
 
 
 def _name_host(database: sqlite3.Connection) -> None:
-    database.execute("INSERT INTO host VALUES (?, 0)", (secrets.token_hex(4),))
+    database.execute("INSERT INTO host (id) VALUES (?)", (secrets.token_hex(4),))
 
 
 def _connected(path: str) -> sqlite3.Connection:
