@@ -6,26 +6,28 @@ import hashlib
 import hmac
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+import requests
 from cachetools import TTLCache
 from flask import Flask
 
 from fhirmsg.clients import ClientBook
 from fhirmsg.clock import Deadline
 from fhirmsg.config import Settings
-from fhirmsg.errors import RecordUnavailable
+from fhirmsg.errors import JournalUnavailable, RecordUnavailable, SettingsError
 from fhirmsg.fhir import resources
 from fhirmsg.fhir.client import FhirClient
 from fhirmsg.fhir.history import FhirMessageHistory
 from fhirmsg.fhir.log import FhirCommunicationLog
 from fhirmsg.fhir.reader import FhirRecordReader
 from fhirmsg.http import make_session
+from fhirmsg.journal import SqliteJournal
 from fhirmsg.judging import Judge, Language
 from fhirmsg.language import LanguageChecker, faults_in
 from fhirmsg.messenger import Messenger
 from fhirmsg.overview import ContactOverview
-from fhirmsg.ports import Provider
+from fhirmsg.ports import Journal, Provider
 from fhirmsg.providers.outbox import Outbox
 from fhirmsg.providers.smtp import SmtpProvider
 from fhirmsg.serving import serve
@@ -40,12 +42,20 @@ _R4 = re.compile(r"4\.0(\.\d+)?")
 _VERSION = re.compile(r"\d{1,3}(\.\d{1,3}){0,3}(-[A-Za-z0-9]{1,12})?")
 
 
-def build(settings: Settings, *, providers: Mapping[str, Provider] | None = None) -> Flask:
-    """Compose the service, with its own providers or with those given.
+def build(
+    settings: Settings,
+    *,
+    providers: Mapping[str, Provider] | None = None,
+    journal: Journal | None = None,
+    session_factory: Callable[..., requests.Session] = make_session,
+) -> Flask:
+    """Compose the service, with its own providers and journal or with those given.
 
-    Raises SettingsError when a provider cannot be set up.
+    session_factory takes what `make_session` does. Raises SettingsError when a provider or the
+    journal cannot be set up.
     """
-    session = make_session(
+    journal = journal_of(settings) if journal is None else journal
+    session = session_factory(
         pool_size=settings.threads, proxies=settings.proxies, ca_file=settings.ca_file
     )
     client = FhirClient(settings.fhir, session)
@@ -67,7 +77,7 @@ def build(settings: Settings, *, providers: Mapping[str, Provider] | None = None
             overview=ContactOverview(reader, Judge(settings.record_key)),
             policies=settings.policies,
             clients=ClientBook(settings.clients),
-            readiness=FhirReadiness(client),
+            readiness=FhirReadiness(client, journal),
             fhir_base_url=settings.fhir.base_url,
         )
     )
@@ -95,17 +105,34 @@ def providers_of(settings: Settings) -> dict[str, Provider]:
     return found
 
 
+def journal_of(settings: Settings) -> SqliteJournal:
+    """Open the journal; raises SettingsError when it cannot be used."""
+    try:
+        return SqliteJournal(settings.journal_file, [settings.record_key])
+    except JournalUnavailable as error:
+        raise SettingsError([str(error)]) from error
+
+
 def _cursor_key(record_key: bytes) -> bytes:
     """Derive a key of its own for the cursors, so that one key signs one kind of thing."""
     return hmac.new(record_key, b"fhirmsg page cursors", hashlib.sha256).digest()
 
 
 class FhirReadiness:
-    """Whether the FHIR server answers and speaks R4, asked at most once in ten seconds."""
+    """Whether the FHIR server answers and speaks R4, asked at most once in ten seconds.
 
-    def __init__(self, client: FhirClient, *, seconds: float = _READY_FOR_SECONDS) -> None:
+    And whether the journal can be written, where there is one.
+    """
+
+    def __init__(
+        self,
+        client: FhirClient,
+        journal: Journal | None = None,
+        *,
+        seconds: float = _READY_FOR_SECONDS,
+    ) -> None:
         """Ask the client's server; an answer holds for `seconds`."""
-        self._client = client
+        self._client, self._journal = client, journal
         self._kept: TTLCache[str, Readiness] = TTLCache(maxsize=1, ttl=seconds)
         self._lock = threading.Lock()
 
@@ -114,8 +141,13 @@ class FhirReadiness:
         with self._lock:
             kept = self._kept.get("fhir")
             if kept is None:
-                kept = self._kept["fhir"] = self._ask()
+                kept = self._kept["fhir"] = self._with_journal(self._ask())
             return kept
+
+    def _with_journal(self, found: Readiness) -> Readiness:
+        if self._journal is None or (why := self._journal.why_unusable()) is None:
+            return found
+        return Readiness(ready=False, details={**found.details, "journal": why})
 
     def _ask(self) -> Readiness:
         try:
