@@ -100,7 +100,8 @@ class Effects:
             os.write(self._file, line.encode())
         for moment, sent in self._signals:
             if moment == Moment(when, number):
-                os.kill(os.getpid(), sent)
+                # To this thread, which would run on for a moment if another took the signal.
+                signal.pthread_kill(threading.get_ident(), sent)
 
 
 def watched_session(effects: Effects) -> Callable[..., requests.Session]:
