@@ -146,7 +146,9 @@ class _Connection:
         self.keep(client)
 
     def keep(self, sock: socket.socket) -> None:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # One that was reset already takes no options.
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self.proxy._lock:
             self.proxy._open.add(sock)
 
