@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,7 +17,7 @@ from fhirmsg.catching_up import CatchingUp, CatchUp, keep_fallback
 from fhirmsg.clients import ClientBook
 from fhirmsg.config import Settings
 from fhirmsg.config.operations import MetricsAddress
-from fhirmsg.errors import SettingsError
+from fhirmsg.errors import JournalUnavailable, SettingsError
 from fhirmsg.fallback import Fallback
 from fhirmsg.fhir import resources
 from fhirmsg.fhir.auditing import FhirAudit
@@ -41,7 +41,7 @@ from fhirmsg.messenger import Messenger, Outage
 from fhirmsg.metrics import Metrics
 from fhirmsg.metrics_serving import MetricsServer
 from fhirmsg.overview import ContactOverview
-from fhirmsg.ports import NO_METER, JournalItem, Meter, Provider, Reply
+from fhirmsg.ports import NO_METER, Journal, JournalItem, Meter, Provider, Reply
 from fhirmsg.providers.govuk_notify import GovukNotifyProvider
 from fhirmsg.providers.guarded import GuardedProvider
 from fhirmsg.providers.nhs_notify import NhsNotifyProvider
@@ -61,6 +61,7 @@ from fhirmsg.web.tokens import Tokens
 __all__ = ["FhirReadiness", "Service", "build", "compose", "serve"]
 
 _FHIR = "fhir"
+SessionFactory = Callable[..., requests.Session]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,37 +70,44 @@ class Service:
 
     app: Flask
     client: FhirClient
-    journal: SqliteJournal
+    journal: Journal
     providers: Mapping[str, Provider]
     catch_up: CatchUp
     reconciliation: Reconciliation
 
 
-def build(settings: Settings, *, providers: Mapping[str, Provider] | None = None) -> Flask:
+def build(
+    settings: Settings,
+    *,
+    providers: Mapping[str, Provider] | None = None,
+    journal: Journal | None = None,
+    session_factory: SessionFactory = make_session,
+) -> Flask:
     """Compose the service, and give its HTTP face (see `compose`)."""
-    return compose(settings, providers=providers).app
+    return compose(
+        settings, providers=providers, journal=journal, session_factory=session_factory
+    ).app
 
 
 def compose(
     settings: Settings,
     *,
     providers: Mapping[str, Provider] | None = None,
-    journal: SqliteJournal | None = None,
-    session: requests.Session | None = None,
+    journal: Journal | None = None,
+    session_factory: SessionFactory = make_session,
 ) -> Service:
     """Compose the service, with its own parts or with those given.
 
-    Raises SettingsError when a provider cannot be set up, JournalUnavailable when the journal
-    cannot be used.
+    session_factory takes what `make_session` does. Raises SettingsError when a provider or the
+    journal cannot be set up.
     """
-    ways = own_providers(settings) if providers is None else providers
+    ways = providers_of(settings, session_factory) if providers is None else providers
     metrics = None if settings.metrics is None else Metrics(providers=ways)
     meter = metrics or NO_METER
     breakers = {name: Breaker(name, settings.breaker) for name in (_FHIR, *ways)}
     guarded = {name: GuardedProvider(way, breakers[name]) for name, way in ways.items()}
-    client = fhir_client_of(settings, session, breaker=breakers[_FHIR], meter=meter)
-    if journal is None:
-        journal = SqliteJournal(settings.journal_file, [settings.record_key])
+    client = fhir_client_of(settings, session_factory, breaker=breakers[_FHIR], meter=meter)
+    journal = journal or journal_of(settings)
     reader = FhirRecordReader(client, contact_key=settings.record_key)
     capability = FhirCapability(client)
     audit = audit_of(settings, client, capability)
@@ -177,7 +185,7 @@ def compose(
 
 def _catch_up(
     client: FhirClient,
-    journal: SqliteJournal,
+    journal: Journal,
     log: FhirCommunicationLog,
     messenger: Messenger,
     fallback: Fallback,
@@ -202,6 +210,14 @@ def _catch_up(
     )
 
 
+def journal_of(settings: Settings) -> SqliteJournal:
+    """Open the journal, sealed under the record key. Raises SettingsError."""
+    try:
+        return SqliteJournal(settings.journal_file, [settings.record_key])
+    except JournalUnavailable as error:
+        raise SettingsError([f"FHIRMSG_JOURNAL_FILE: {error}"]) from None
+
+
 def _metrics_server(metrics: Metrics, address: MetricsAddress) -> MetricsServer:
     try:
         return MetricsServer(metrics, address.host, address.port)
@@ -223,24 +239,15 @@ def _tokens(settings: Settings) -> Tokens:
     return Tokens(settings.clients, session)
 
 
-def own_providers(settings: Settings) -> dict[str, Provider]:
-    """Set up the providers, NHS Notify with the access tokens of its platform."""
-    credentials, notify = settings.nhs_authorization, settings.nhs_notify
-    if credentials is None or notify is None:
-        return providers_of(settings)
-    source = TokenSource(credentials, _session(settings))
-    return providers_of(settings, nhs_auth=TokenAuth(source, notify.base_url))
-
-
 def fhir_client_of(
     settings: Settings,
-    session: requests.Session | None = None,
+    session_factory: SessionFactory = make_session,
     *,
     breaker: Breaker | None = None,
     meter: Meter = NO_METER,
 ) -> FhirClient:
     """Set up the way to the FHIR server, with the access tokens that it wants."""
-    session = session or make_session(
+    session = session_factory(
         pool_size=settings.threads,
         proxies=settings.proxies,
         ca_file=settings.ca_file,
@@ -261,12 +268,18 @@ def _language(settings: Settings) -> Language | None:
 
 
 def providers_of(
-    settings: Settings, *, nhs_auth: requests.auth.AuthBase | None = None
+    settings: Settings, session_factory: SessionFactory = make_session
 ) -> dict[str, Provider]:
     """Set up the providers that a policy names, and no other.
 
-    nhs_auth puts the access token of the NHS API platform on a request.
+    Each has a session of its own, so that one's trouble takes no other's connections.
     """
+
+    def session() -> requests.Session:
+        return session_factory(
+            pool_size=settings.threads, proxies=settings.proxies, ca_file=settings.ca_file
+        )
+
     named = {
         platform.provider
         for policy in settings.policies.values()
@@ -278,19 +291,16 @@ def providers_of(
     if "smtp" in named and settings.smtp is not None:
         found["smtp"] = SmtpProvider(settings.smtp)
     if "govuk-notify" in named and settings.govuk_notify is not None:
-        found["govuk-notify"] = GovukNotifyProvider(settings.govuk_notify, _session(settings))
+        found["govuk-notify"] = GovukNotifyProvider(settings.govuk_notify, session())
     if "nhs-notify" in named and settings.nhs_notify is not None:
-        found["nhs-notify"] = NhsNotifyProvider(settings.nhs_notify, _session(settings), nhs_auth)
+        tokens = None
+        if settings.nhs_authorization is not None:
+            source = TokenSource(settings.nhs_authorization, session())
+            tokens = TokenAuth(source, settings.nhs_notify.base_url)
+        found["nhs-notify"] = NhsNotifyProvider(settings.nhs_notify, session(), tokens)
     if "webhook" in named and settings.webhook is not None:
-        found["webhook"] = WebhookProvider(settings.webhook, _session(settings))
+        found["webhook"] = WebhookProvider(settings.webhook, session())
     return found
-
-
-def _session(settings: Settings) -> requests.Session:
-    """Give a session of its own, so that one provider's trouble takes no other's connections."""
-    return make_session(
-        pool_size=settings.threads, proxies=settings.proxies, ca_file=settings.ca_file
-    )
 
 
 def _cursor_key(record_key: bytes) -> bytes:

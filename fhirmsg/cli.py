@@ -78,7 +78,7 @@ def serve() -> None:
     """Serve the HTTP interface, with the settings in the FHIRMSG_* environment variables."""
     from fhirmsg import logs
     from fhirmsg.config import Settings
-    from fhirmsg.errors import JournalUnavailable, SettingsError
+    from fhirmsg.errors import SettingsError
 
     try:
         settings = Settings.from_environment(os.environ)
@@ -88,8 +88,6 @@ def serve() -> None:
         built = app.build(settings)
     except SettingsError as error:
         _fail("fhirmsg cannot start; correct this first:", error.faults)
-    except JournalUnavailable as error:
-        _fail(str(error))
     try:
         sys.exit(app.serve(built, settings))
     except OSError as error:

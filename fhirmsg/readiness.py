@@ -22,11 +22,11 @@ class FhirReadiness:
     def __init__(
         self,
         client: FhirClient,
+        journal: Journal | None = None,
         *,
         seconds: float = _READY_FOR_SECONDS,
         capability: FhirCapability | None = None,
         audit: FhirAudit | None = None,
-        journal: Journal | None = None,
     ) -> None:
         """Ask the client's server; an answer holds for `seconds`.
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -89,6 +91,32 @@ class Serving:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(30)
 
+    def pause(self) -> None:
+        """Stop the process where it is: SIGSTOP."""
+        self.process.send_signal(signal.SIGSTOP)
+        self.await_pause()
+
+    def resume(self) -> None:
+        """Let a stopped process go on: SIGCONT."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def await_pause(self, seconds: float = 60) -> None:
+        """Wait until the process is stopped, by whomever."""
+        until = time.monotonic() + seconds
+        status = Path(f"/proc/{self.process.pid}/stat")
+        while status.read_text().rpartition(")")[2].split()[0] != "T":
+            assert self.process.poll() is None, "it has ended"
+            assert time.monotonic() < until, "it was not stopped"
+            time.sleep(0.01)
+
+    def await_death(self, seconds: float = 60) -> int:
+        """Wait until the process has ended; gives its exit status, -9 after SIGKILL."""
+        return self.process.wait(seconds)
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """Give what it has logged so far."""
+        return [json.loads(line) for line in [*self.stderr] if line.startswith("{")]
+
 
 def a_message(**changes: Any) -> dict[str, Any]:
     """Give the body of a plain reminder by text."""
@@ -161,6 +189,8 @@ def serving(
         )
     finally:
         if process.poll() is None:
+            # One that a test has stopped must hear that it has to end.
+            process.send_signal(signal.SIGCONT)
             process.terminate()
             try:
                 process.wait(20)

@@ -24,6 +24,7 @@ from fhirmsg.app import FhirReadiness, build
 from fhirmsg.config import Settings
 from fhirmsg.fhir.client import FhirClient, FhirServer
 from fhirmsg.http import make_session
+from fhirmsg.journal import SqliteJournal
 from fhirmsg.serving import Server
 from tests.raw_server import answer, raw_server
 from tests.serving import Serving, serving, write_settings
@@ -226,9 +227,10 @@ def test_a_provider_that_no_policy_names_is_not_set_up(tmp_path: Path) -> None:
 # --- readiness ----------------------------------------------------------------------------------
 
 
-def a_readiness(seconds: float = 10.0) -> FhirReadiness:
+def a_readiness(seconds: float = 10.0, journal: SqliteJournal | None = None) -> FhirReadiness:
     session = make_session(get_retries=0)
-    return FhirReadiness(FhirClient(FhirServer(base_url=BASE), session), seconds=seconds)
+    client = FhirClient(FhirServer(base_url=BASE), session)
+    return FhirReadiness(client, journal, seconds=seconds)
 
 
 @responses.activate
@@ -237,6 +239,19 @@ def test_an_r4_server_is_ready() -> None:
     found = a_readiness()()
     assert found.ready
     assert found.details == {"fhir": "4.0.1"}
+
+
+@responses.activate
+def test_a_journal_that_cannot_be_written_is_not_ready(tmp_path: Path) -> None:
+    responses.get(METADATA, json=STATEMENT)
+    file = tmp_path / "journal.sqlite3"
+    journal = SqliteJournal(str(file), [b"a key of the tests for journals."])
+    assert a_readiness(journal=journal)().ready
+    file.unlink()
+    found = a_readiness(journal=journal)()
+    assert not found.ready
+    assert found.details["fhir"] == "4.0.1"
+    assert found.details["journal"].startswith("The journal cannot keep anything: ")
 
 
 @responses.activate

@@ -62,7 +62,7 @@ def examined(
     else:
         yield NOT_TRIED
     try:
-        yield from provider_lines(app.own_providers(settings))
+        yield from provider_lines(app.providers_of(settings))
     except SettingsError as error:
         for each in error.faults:
             yield fault("providers", each, "")

@@ -53,8 +53,11 @@ class JournalItem:
 class Journal(Protocol):
     """Keeps items. Safe for several threads and processes of one host.
 
-    Every method raises JournalUnavailable when the file cannot be read or written.
+    Every method raises JournalUnavailable when the file cannot be read or written. `host_id`
+    names the file, and with it the host: 8 hex characters.
     """
+
+    host_id: str
 
     def keep(
         self,

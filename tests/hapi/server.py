@@ -123,6 +123,12 @@ class HapiServer:
             self._log = None
         atexit.unregister(self.stop)
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the running server, SIGSTOP or SIGCONT for one."""
+        if self._process is None:
+            raise HapiError("Only a server that was started here can be sent a signal.")
+        os.killpg(self._process.pid, number)
+
     def expunge(self) -> None:
         """Empty the server: every resource, every version, and every remembered search.
 
