@@ -37,6 +37,7 @@ from fhirmsg.http import make_session
 from fhirmsg.journal import SqliteJournal
 from fhirmsg.judging import Judge, Language
 from fhirmsg.language import LanguageChecker, faults_in
+from fhirmsg.marks import Marks
 from fhirmsg.messenger import Messenger, Outage
 from fhirmsg.metrics import Metrics
 from fhirmsg.metrics_serving import MetricsServer
@@ -113,6 +114,7 @@ def compose(
     audit = audit_of(settings, client, capability)
     log = FhirCommunicationLog(client, journal=journal, auditing=audit)
     outage_log = OutageLog(journal, auditing=audit)
+    marks = Marks(journal)
     fallback = Fallback(settings.record_key, settings.policies)
     messenger = Messenger(
         reader=reader,
@@ -121,7 +123,7 @@ def compose(
         record_key=settings.record_key,
         language=_language(settings),
         times=settings.times,
-        outage=Outage(reader=OutageReader(reader, outage_log), log=outage_log),
+        outage=Outage(reader=OutageReader(reader, outage_log), log=outage_log, marks=marks),
         fallback=fallback,
         failing=partial(keep_fallback, journal),
         meter=meter,

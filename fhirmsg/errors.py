@@ -24,6 +24,14 @@ class RecordUnavailable(FhirmsgError):
     """The FHIR server did not answer, or not in FHIR; nothing was sent by this call."""
 
 
+class RecordUnreachable(RecordUnavailable):
+    """The FHIR server is away: no answer, a 5xx, or one that is not FHIR.
+
+    Only then may an emergency go unread. A server that answers something else may hold a safety
+    restriction that could not be read, and no emergency goes past that.
+    """
+
+
 class PatientNotFound(FhirmsgError):
     """The FHIR server does not know the patient, or no longer."""
 

@@ -20,6 +20,7 @@ from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.decision import Decision, Verdict
 from fhirmsg.guidance.request import NO_EVIDENCE
 from fhirmsg.judging import Judge, audit_of, outbound
+from fhirmsg.marks import Marks
 from fhirmsg.ports import (
     NO_METER,
     AuditDraft,
@@ -95,14 +96,17 @@ class HandOff:
         judge: Judge,
         times: Times,
         failing: Callable[[Entry], None] = lambda entry: None,
+        marks: Marks | None = None,
         pause: Callable[[float], None] = time.sleep,
         meter: Meter = NO_METER,
     ) -> None:
         """Read afresh with `read`; `pause` waits between two looks.
 
         failing: told of an entry that another channel may follow, before it is said to have failed.
+        marks: say which emergencies this host has handed off.
         """
         self._failing = failing
+        self._marks = marks or Marks(None)
         self._read = read
         self._log = log
         self._follow_up = follow_up
@@ -123,6 +127,10 @@ class HandOff:
                 return self._stopped_by_second_look(attempt, case, decision)
             if expected is not None and case.contact_point != expected.contact_point:
                 return self._contact_point_changed(attempt, Ground(case=case, decision=decision))
+            if decision.emergency and not self._marks.begin(attempt.entry, self._lease(attempt)):
+                # Somebody on this host is sending it by the other way, or has.
+                self._leave_unsent(attempt)
+                still_running(2)
             with regardless_of_breakers(decision.emergency):
                 receipt = self._hand_over(
                     provider, outbound(call, case), attempt.start_by, deadline
@@ -135,6 +143,7 @@ class HandOff:
                 break
         note(call, "not accepted", reason=receipt.reason)
         if not pending:
+            self._marks.end(attempt.entry, EntryStatus.NOT_DONE)
             self._leave_unsent(attempt)
         raise TryLater(
             "The provider did not take the message. This call sent nothing.",
@@ -167,6 +176,9 @@ class HandOff:
             },
         )
         return receipt
+
+    def _lease(self, attempt: Attempt) -> float:
+        return self._times.lease(attempt.provider.settle_seconds)
 
     def _decide_again(self, attempt: Attempt) -> tuple[Case, Decision]:
         try:
@@ -239,6 +251,7 @@ class HandOff:
 
         `ground` is what ended it, where a decision did.
         """
+        self._marks.end(attempt.entry, EntryStatus.NOT_DONE)
         ended = self._written(
             attempt,
             lambda: self._log.settle(
@@ -248,11 +261,10 @@ class HandOff:
                 audit=_audit(attempt, ground, "stopped"),
             ),
         )
-        if ended is None:
-            return False
+        # Also where the writing is only owed: nothing left, and the review is this attempt's own.
         before = attempt.began.attempt if attempt.began else None
         self._follow_up.ended_unsent(attempt.call, attempt.entry, (attempt.entry.attempt, before))
-        return True
+        return ended is not None
 
     def _written(self, attempt: Attempt, write: Callable[[], T]) -> T | None:
         """Write what became of an entry; whatever goes wrong in that, the caller gets an answer."""
@@ -282,6 +294,12 @@ class HandOff:
             return self.unknown(attempt, ground)
         decision = None if ground is None else ground.decision
         accepted = receipt.outcome is Outcome.ACCEPTED
+        self._marks.end(
+            attempt.entry,
+            EntryStatus.COMPLETED if accepted else EntryStatus.STOPPED,
+            sent=receipt.at,
+            provider_id=receipt.provider_id,
+        )
         if not accepted and attempt.entry.sealed is not None:
             self._written(attempt, lambda: self._failing(attempt.entry))
         own_time = clock.now() if decision is not None else _opened_at(attempt.began)
@@ -319,6 +337,7 @@ class HandOff:
         """Record that nobody knows; a decision against it is told, and is not what it left on."""
         decision = None if ground is None else ground.decision
         sending = decision if decision and decision.verdict is Verdict.SEND else None
+        self._marks.end(attempt.entry, EntryStatus.UNKNOWN)
         settled = self._written(
             attempt,
             lambda: self._log.settle(

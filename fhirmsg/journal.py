@@ -208,12 +208,15 @@ class SqliteJournal:
         """Give the number of items of each kind, with those that cannot be opened."""
         with self._commits.reading() as database:
             counts = dict(database.execute("SELECT owed, count(*) FROM item GROUP BY owed"))
-        return {each: counts[each.value] for each in Owed if each.value in counts}
+        owing = (each for each in Owed if each is not Owed.MARK)
+        return {each: counts[each.value] for each in owing if each.value in counts}
 
     def oldest_seconds(self) -> float | None:
         """Give the age of the oldest item by the wall clock, None when there is none."""
         with self._commits.reading() as database:
-            [(oldest,)] = database.execute("SELECT min(kept_at) FROM item").fetchall()
+            [(oldest,)] = database.execute(
+                "SELECT min(kept_at) FROM item WHERE owed <> ?", (Owed.MARK.value,)
+            ).fetchall()
         if oldest is None:
             return None
         return max(0.0, (self._wall_clock() - datetime.fromisoformat(oldest)).total_seconds())

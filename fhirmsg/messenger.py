@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from fhirmsg import answers, clock
-from fhirmsg.answers import Answer
+from fhirmsg.answers import Answer, State
 from fhirmsg.breaker import regardless_of_breakers
 from fhirmsg.calls import Call, Times
 from fhirmsg.clock import Deadline
@@ -24,14 +24,16 @@ from fhirmsg.errors import (
     ProviderSilent,
     RecipientNotFound,
     RecordUnavailable,
+    RecordUnreachable,
     TryLater,
 )
 from fhirmsg.fallback import Fallback
 from fhirmsg.following_up import FollowUp
 from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.decision import Decision, Verdict
-from fhirmsg.handing_off import Attempt, HandOff, audit, note, still_running
+from fhirmsg.handing_off import UNKNOWN, Attempt, HandOff, audit, note, still_running
 from fhirmsg.judging import Judge, Language, audit_of, draft_entry
+from fhirmsg.marks import Marks
 from fhirmsg.ports import (
     NO_METER,
     CommunicationLog,
@@ -40,6 +42,7 @@ from fhirmsg.ports import (
     EntryStatus,
     Meter,
     Opened,
+    Opening,
     Provider,
     ProviderKind,
     ReadResult,
@@ -55,6 +58,10 @@ _NOT_UNREAD = (
     "emergency a message to the patient can go all the same, to a contact_point that the request "
     "brings, once read.incomplete and contact.unrecorded are acknowledged. This call sent nothing; "
     "telephone if safety cannot wait."
+)
+_REUSED = (
+    "This Idempotency-Key is bound to another message. Use a new key for a new message; send the "
+    "same message again unchanged under its own key."
 )
 _NOT_KEPT = (
     "The message may be sent, and its record entry could not be opened. This call sent nothing; "
@@ -73,6 +80,7 @@ class Outage:
 
     reader: UnreadRecords
     log: CommunicationLog
+    marks: Marks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +126,8 @@ class Messenger:
         self._fallback = fallback
         self._failing = failing
         self._pause = pause
-        self._desk = self._desk_for(log, reader)
         self._outage = outage
+        self._desk = self._desk_for(log, reader)
         self._journal = None if outage is None else self._desk_for(outage.log, outage.reader)
         self._clocks_apart = False
 
@@ -132,6 +140,7 @@ class Messenger:
             judge=self._judge,
             times=self._times,
             failing=self._failing,
+            marks=None if self._outage is None else self._outage.marks,
             pause=self._pause,
             meter=self._meter,
         )
@@ -144,7 +153,7 @@ class Messenger:
         """
         try:
             read = self._read(call)
-        except RecordUnavailable:
+        except RecordUnreachable:
             if self._outage is None or not call.declares_emergency(clock.now()):
                 raise
             read = self._outage.reader.unread(call.request, call.policy, call.message_id)
@@ -170,7 +179,7 @@ class Messenger:
             before = self._sent_before(call)
             if before is not None:
                 return self._already_there(call, before, self._desk)
-            if self._outage is None or not isinstance(failure, RecordUnavailable):
+            if self._outage is None or not isinstance(failure, RecordUnreachable):
                 raise
             if not call.declares_emergency(clock.now()):
                 raise
@@ -195,12 +204,19 @@ class Messenger:
                 still_running(2)
         else:
             opening = desk.log.open(draft)
-            if opening.outcome is Opened.OTHERS and opening.entry is not None:
-                return self._already_there(call, opening.entry, desk)
+            found = opening.entry
+            if found is not None and found.status is EntryStatus.NOT_DONE:
+                # One that the read did not show: it is claimed like any that was not done.
+                found = desk.log.claim(found, draft, draft.attempt)
+                if found is None:
+                    still_running(2)
+                opening = Opening(outcome=Opened.OURS, entry=found)
+            if opening.outcome is Opened.OTHERS and found is not None:
+                return self._already_there(call, found, desk)
             if opening.outcome is Opened.SEVERAL:
                 still_running(1)
             if opening.outcome is not Opened.OURS or opening.entry is None:
-                return self._not_opened(call, provider, read)
+                return self._not_opened(call, provider, read, draft.attempt)
             ours = opening.entry
         self._watch_clocks(ours)
         return desk.hand_off.go(
@@ -239,11 +255,41 @@ class Messenger:
         """Decide an emergency on what the request brings, and let it go by the journal."""
         if call.request.recipient != call.request.patient or call.request.contact_point is None:
             raise RecordUnavailable(_NOT_UNREAD)
+        marked = outage.marks.find(call.message_id)
+        if marked is not None and marked.status is not EntryStatus.NOT_DONE:
+            answer = self._by_mark(call, provider, marked, outage)
+            if answer is not None:
+                return answer
         read = outage.reader.unread(call.request, call.policy, call.message_id)
         return self._by_journal(call, provider, read)
 
-    def _by_journal(self, call: Call, provider: Provider, read: ReadResult) -> Answer:
-        """Send an emergency whose entry is opened in the journal, synced before the hand-off."""
+    def _by_mark(
+        self, call: Call, provider: Provider, marked: Entry, outage: Outage
+    ) -> Answer | None:
+        """Answer by what this host remembers of an earlier hand-off; None when it may go on."""
+        if marked.message_digest != call.digest:
+            raise KeyReused(_REUSED)
+        if marked.status is not EntryStatus.IN_PROGRESS:
+            return answers.for_entry(call, marked, written=False)
+        lease = self._times.lease(provider.settle_seconds)
+        age = marked.age_seconds or 0.0
+        if age < lease:
+            still_running(lease - age)
+        if provider.kind is not ProviderKind.NEITHER:
+            # It can be asked, or takes a repeat once: going on is safe.
+            return None
+        outage.marks.end(marked, EntryStatus.UNKNOWN)
+        outage.log.ask_a_person(marked, "unknown", UNKNOWN)
+        return answers.for_entry(call, marked, status=State.UNKNOWN, written=False, note=UNKNOWN)
+
+    def _by_journal(
+        self, call: Call, provider: Provider, read: ReadResult, attempt_id: str | None = None
+    ) -> Answer:
+        """Send an emergency whose entry is opened in the journal, synced before the hand-off.
+
+        attempt_id: of the entry that this call may have opened on the server without an answer,
+        so that the two are known for one.
+        """
         desk = self._journal
         if desk is None:
             raise RecordUnavailable(_NOT_UNREAD)
@@ -255,6 +301,8 @@ class Messenger:
         start_by = Deadline(self._times.start_within)
         gone = next(iter(desk.log.find(call.message_id)), None)
         draft = self._draft(call, case, decision)
+        if attempt_id is not None:
+            draft = replace(draft, attempt=attempt_id)
         if gone is not None:
             ours = desk.log.claim(gone, draft, draft.attempt)
             if ours is None:
@@ -306,14 +354,16 @@ class Messenger:
         if any(each.age_seconds is None or each.age_seconds < lease for each in running):
             still_running(1)
 
-    def _not_opened(self, call: Call, provider: Provider, read: ReadResult) -> Answer:
+    def _not_opened(
+        self, call: Call, provider: Provider, read: ReadResult, attempt_id: str
+    ) -> Answer:
         """Go on where the server answers reads and takes no entry."""
         case, decision = self._judge(call, read, openable=False)
         if decision.verdict is Verdict.SEND:
             # An emergency may go without an entry there, but not without any: nobody could tell
             # afterwards whether it went, and the same call again would send it twice.
             if self._journal is not None:
-                return self._by_journal(call, provider, read)
+                return self._by_journal(call, provider, read, attempt_id)
             note(call, "not sent", decision)
             raise TryLater(_NOT_KEPT, _OPEN_AGAIN)
         note(call, "not sent", decision)
@@ -327,10 +377,7 @@ class Messenger:
             # It became not-done between our read and now: the next call decides anew.
             still_running(1)
         if entry.message_digest != call.digest:
-            raise KeyReused(
-                "This Idempotency-Key is bound to another message. Use a new key for a new "
-                "message; send the same message again unchanged under its own key."
-            )
+            raise KeyReused(_REUSED)
         if entry.status is not EntryStatus.IN_PROGRESS:
             return replace(answers.for_entry(call, entry), findings=desk.log.findings_told(entry))
         provider = self._provider(call)

@@ -165,7 +165,7 @@ def _of_journal(journal: Journal) -> Iterator[GaugeMetricFamily]:
     held = GaugeMetricFamily(
         "fhirmsg_journal_items", "What the journal owes to the record.", labels=["owed"]
     )
-    for owed in Owed:
+    for owed in (each for each in Owed if each is not Owed.MARK):
         held.add_metric([str(owed)], float(lengths.get(owed, 0)))
     yield held
     age = GaugeMetricFamily(

@@ -15,7 +15,7 @@ import requests
 
 from fhirmsg.breaker import Breaker, BreakerOpen, BreakerSettings, PassedCall
 from fhirmsg.clock import Deadline
-from fhirmsg.errors import RecordUnavailable
+from fhirmsg.errors import RecordUnavailable, RecordUnreachable
 from fhirmsg.fhir.scopes import DECIDING, hidden_kinds, kinds_in
 from fhirmsg.http import NoToken, exchange, origin_of
 from fhirmsg.ports import NO_METER, Meter
@@ -171,7 +171,7 @@ class FhirClient:
             reads=kinds_in(paths),
         )
         if not outer.good:
-            raise RecordUnavailable(
+            raise failed_with(outer.status)(
                 f"The FHIR server answered {outer.status} to the read of the record. "
                 "This call sent nothing; try again."
             )
@@ -280,7 +280,7 @@ class FhirClient:
                 result = "not-fhir"
                 raise
         except BreakerOpen:
-            raise RecordUnavailable(
+            raise RecordUnreachable(
                 "The FHIR server has not answered for some time and was not asked now. This call "
                 "sent nothing; try again later."
             ) from None
@@ -315,16 +315,21 @@ class FhirClient:
             # Another server gave none: that says nothing of this one.
             passed.answered = None
             log.warning("fhir call not authorised", extra={"method": method})
-            raise RecordUnavailable(
+            raise RecordUnreachable(
                 f"The FHIR server could not be asked without an access token. {error}"
             ) from None
         except requests.exceptions.RequestException as error:
             passed.answered = False if asked else None
             # The error's text can hold the URL; its kind is enough.
             log.warning("fhir call failed", extra={"kind": type(error).__name__, "method": method})
-            raise RecordUnavailable(
+            raise RecordUnreachable(
                 f"The FHIR server did not answer ({type(error).__name__}). Try again later."
             ) from None
+
+
+def failed_with(status: int) -> type[RecordUnavailable]:
+    """Give the failure that an answer to a whole call is; a 5xx says that the server is away."""
+    return RecordUnreachable if status >= 500 else RecordUnavailable
 
 
 def _climbs(path: str) -> bool:
@@ -348,7 +353,7 @@ def _answer(response: requests.Response, hidden: frozenset[str]) -> FhirAnswer:
         if isinstance(parsed, dict) and isinstance(parsed.get("resourceType"), str):
             resource = parsed
         elif 200 <= response.status_code < 300:
-            raise RecordUnavailable(
+            raise RecordUnreachable(
                 "The FHIR server answered something that is not a FHIR resource. Check its "
                 "address; nothing can be decided without the record."
             )

@@ -15,7 +15,7 @@ from math import inf
 from typing import Any
 
 from fhirmsg.clock import elapsed_clock, now
-from fhirmsg.errors import RecordUnavailable
+from fhirmsg.errors import RecordUnreachable
 from fhirmsg.fhir import communication
 from fhirmsg.fhir.client import Resource
 from fhirmsg.fhir.contacts import brought_point
@@ -82,11 +82,11 @@ class OutageReader:
         self._clock = clock
 
     def read(self, request: SendRequest, policy: LocalPolicy, message_id: str) -> ReadResult:
-        """Read what there is to be read; raises what `ports.RecordReader.read` raises, but for
-        RecordUnavailable."""
+        """Read what there is to be read; raises what `ports.RecordReader.read` raises, but not
+        that the server is away."""
         try:
             read = self._reader.read(request, policy, message_id)
-        except RecordUnavailable:
+        except RecordUnreachable:
             return self.unread(request, policy, message_id)
         kept = self._log.find(message_id)
         return replace(read, entries=(*(read.entries or ()), *kept))

@@ -16,6 +16,7 @@ from fhirmsg.errors import (
     PatientNotFound,
     RecipientNotFound,
     RecordUnavailable,
+    RecordUnreachable,
 )
 from fhirmsg.fhir import codes
 from fhirmsg.fhir.assembly import FirstBatch, record_of
@@ -123,6 +124,11 @@ class FhirRecordReader:
         answer = self._client.search_by_post(
             "Patient", f"identifier={quote(written, safe='')}&_count=10", deadline=deadline
         )
+        if answer.status >= 500:
+            raise RecordUnreachable(
+                f"The FHIR server answered {answer.status} to the search for the patient. This "
+                "call sent nothing; try again."
+            )
         found = read_all_pages(
             self._client, answer, kind="Patient", filtered_by=None, deadline=deadline
         )

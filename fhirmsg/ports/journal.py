@@ -26,6 +26,8 @@ class Owed(StrEnum):
     """What a person answered, a STOP among it."""
     FALLBACK = "fallback"
     """The next channel to be tried after a failure."""
+    MARK = "mark"
+    """That an emergency message was handed off from this host. It owes nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,11 +118,11 @@ class Journal(Protocol):
         ...
 
     def lengths(self) -> dict[Owed, int]:
-        """Give the number of items of each kind, kinds without any left out."""
+        """Give the number of items of each kind; kinds without any are left out, and marks."""
         ...
 
     def oldest_seconds(self) -> float | None:
-        """Give the age of the oldest item by the wall clock, None when there is none."""
+        """Give the age of the oldest item by the wall clock, marks left out; None without any."""
         ...
 
     def wait(self, seconds: float) -> bool:

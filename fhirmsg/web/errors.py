@@ -39,6 +39,7 @@ _FAILURES: dict[type[errors.FhirmsgError], tuple[int, str, str]] = {
     errors.StillRunning: (409, "Still being sent", "after"),
     errors.KeyReused: (422, "Idempotency-Key in use", "never"),
     errors.RecordUnavailable: (503, "The record cannot be read", "after"),
+    errors.RecordUnreachable: (503, "The FHIR server is away", "after"),
     errors.TryLater: (503, "Not taken by the provider", "after"),
     errors.JournalUnavailable: (503, "The journal of this host cannot be used", "after"),
     errors.ProviderUnknown: (404, "No such provider", "never"),
