@@ -147,7 +147,9 @@ def compose(
     app = create_web(
         WebServices(
             messenger=messenger,
-            history=FhirMessageHistory(client, cursor_key=_cursor_key(settings.record_key)),
+            history=FhirMessageHistory(
+                client, cursor_key=_cursor_key(settings.record_key), kept=outage_log.find
+            ),
             overview=ContactOverview(reader, Judge(settings.record_key)),
             receiving=Receiving(ways, journal),
             policies=settings.policies,
@@ -209,6 +211,7 @@ def _catch_up(
         recoveries=recoveries,
         messenger=messenger,
         fallback=fallback,
+        marks=Marks(journal),
     )
 
 

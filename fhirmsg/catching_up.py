@@ -10,11 +10,17 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from fhirmsg.answers import Retry, State
-from fhirmsg.clock import Deadline
-from fhirmsg.errors import FhirmsgError, JournalUnavailable, RecordUnavailable
+from fhirmsg.clock import Deadline, now
+from fhirmsg.errors import (
+    FhirmsgError,
+    JournalUnavailable,
+    KeyReused,
+    RecordUnavailable,
+)
 from fhirmsg.fallback import Fallback
 from fhirmsg.following_up import ask_for_evidence, ask_for_review
 from fhirmsg.guidance.terms import Role
+from fhirmsg.marks import Marks
 from fhirmsg.messenger import Messenger
 from fhirmsg.ports import (
     CommunicationLog,
@@ -35,6 +41,8 @@ _MANY = 200
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0
 # A receipt can come before the entry of an emergency that waits in the journal of another host.
 _NOT_OURS_AFTER_TRIES = 12
+# What does not pass by itself in about ten minutes is for a person.
+_NO_LEG_AFTER_TRIES = 9
 _NOTHING_LEFT_TEXT = (
     "A message failed, and no other channel that the policy allows could carry it. Find out "
     "whether it still matters, and reach the person in another way."
@@ -88,6 +96,7 @@ class CatchUp:
         recoveries: Sequence[Recovery],
         messenger: Messenger,
         fallback: Fallback,
+        marks: Marks,
     ) -> None:
         """Use these parts; `reply` puts one reply on the record and tells whether it is there."""
         self._journal = journal
@@ -98,6 +107,7 @@ class CatchUp:
         self._recoveries = recoveries
         self._messenger = messenger
         self._fallback = fallback
+        self._marks = marks
         self._one_at_a_time = threading.Lock()
         self._away = False
 
@@ -131,6 +141,7 @@ class CatchUp:
             ends: Counter[str] = Counter()
             for recovery in self._recoveries:
                 ends.update(recovery.run().ends)
+            self._marks.forget(now())
             return ends
 
     def _apply_receipts(self) -> int:
@@ -149,6 +160,8 @@ class CatchUp:
             # Kept before the receipt leaves: who dies in between loses neither.
             if entry.sealed is not None:
                 keep_fallback(self._journal, entry)
+            elif entry.part_of is not None:
+                self._ask_about_the_end(entry)
         for entry in applied.proven:
             ask_for_review(self._log, entry)
             ask_for_evidence(self._log, entry)
@@ -156,7 +169,8 @@ class CatchUp:
             self._journal.postpone(item, pause_after(item.tries))
         gone = [*applied.done]
         for item in applied.unknown:
-            if item.tries < _NOT_OURS_AFTER_TRIES:
+            waiting = self._journal.find(Owed.EMERGENCY, str(item.payload["reference"]))
+            if item.tries < _NOT_OURS_AFTER_TRIES or waiting is not None:
                 self._journal.postpone(item, pause_after(item.tries))
             else:
                 log.error("receipt of no message", extra={"provider": item.payload["provider"]})
@@ -197,9 +211,16 @@ class CatchUp:
             # It arrived after all, or somebody has to look at it: no other channel is tried.
             return True
         entry = found[0]
+        if entry.sealed is None:
+            # Followed already, by somebody who could not say so any more.
+            return True
         for call in self._fallback.next_legs(entry):
-            answer = self._messenger.send(call)
-            if answer.retry is Retry.AFTER:
+            try:
+                answer = self._messenger.send(call)
+            except KeyReused:
+                # Another channel took this leg under an earlier policy.
+                return self._log.end_fallback(entry)
+            if answer.retry is Retry.AFTER and item.tries < _NO_LEG_AFTER_TRIES:
                 return False
             # A leg that failed has a fallback of its own.
             if answer.status not in (State.HELD, State.REFUSED, State.NOT_SENT):

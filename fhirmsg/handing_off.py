@@ -34,6 +34,7 @@ from fhirmsg.ports import (
     ProviderKind,
     ReadResult,
     Receipt,
+    TellsReceipts,
 )
 from fhirmsg.standing import comes_first, others
 
@@ -261,10 +262,11 @@ class HandOff:
                 audit=_audit(attempt, ground, "stopped"),
             ),
         )
-        # Also where the writing is only owed: nothing left, and the review is this attempt's own.
+        if ended is None:
+            return False
         before = attempt.began.attempt if attempt.began else None
         self._follow_up.ended_unsent(attempt.call, attempt.entry, (attempt.entry.attempt, before))
-        return ended is not None
+        return True
 
     def _written(self, attempt: Attempt, write: Callable[[], T]) -> T | None:
         """Write what became of an entry; whatever goes wrong in that, the caller gets an answer."""
@@ -313,6 +315,7 @@ class HandOff:
                 decision=decision,
                 grounds=attempt.call.request,
                 audit=_audit(attempt, ground, "sent" if accepted else "failed"),
+                closed=accepted and not tells_receipts(attempt.provider),
             ),
         )
         entry = settled or attempt.entry
@@ -360,6 +363,11 @@ class HandOff:
             note=UNKNOWN,
         )
         return replace(answer, replayed=False)
+
+
+def tells_receipts(provider: Provider) -> bool:
+    """Tell whether a provider calls back; one behind a breaker is looked at itself."""
+    return isinstance(getattr(provider, "bare", provider), TellsReceipts)
 
 
 def note(call: Call, what: str, decision: Decision | None = None, *, reason: str = "") -> None:

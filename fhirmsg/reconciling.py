@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -33,7 +33,17 @@ _OURS = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}(-\d+)?(-h-[0-9a-f]+)?"
 )
 _SECOND_HOST = re.compile(r"-h-[0-9a-f]+\Z")
-_ASKED = ("unknown", "still-open", "several-entries", "sent-twice", "sent-though-not-done")
+_ASKED = (
+    *("unknown", "still-open", "several-entries", "sent-twice", "sent-though-not-done"),
+    "emergency-unfiled",
+)
+    "unknown",
+    "still-open",
+    "several-entries",
+    "sent-twice",
+    "sent-though-not-done",
+    "emergency-unfiled",
+)
 # A provider may list with a delay, and clocks differ.
 _SLACK = timedelta(minutes=5)
 
@@ -43,6 +53,10 @@ class Survey(Protocol):
 
     def changed_since(self, since: datetime) -> Iterable[Entry]:
         """Give every entry changed since then. Raises RecordUnavailable."""
+        ...
+
+    def in_progress(self) -> Iterable[Entry]:
+        """Give every open entry. Raises RecordUnavailable."""
         ...
 
     def of(self, message_id: str) -> tuple[Entry, ...]:
@@ -99,7 +113,14 @@ class Reconciliation:
         """
         found = Reconciled(since=since)
         entries: dict[str, list[Entry]] = {}
-        for entry in self._survey.changed_since(since):
+        # Everything that is owed is looked at, whatever pause it was given.
+        self._journal.hurry()
+        seen: set[str] = set()
+        # An open entry has to be explained however old it is.
+        for entry in (*self._survey.changed_since(since), *self._survey.in_progress()):
+            if entry.reference in seen or entry.sender not in self._policies:
+                continue
+            seen.add(entry.reference)
             entries.setdefault(entry.message_id, []).append(entry)
             found.counts[f"entries {entry.status or 'not understood'}"] += 1
         for owed, length in self._journal.lengths().items():
@@ -180,7 +201,11 @@ class Reconciliation:
                 yield Unexplained(code="unknown", message_id=message_id, sentence=sentence)
 
     def _is_asked(self, entry: Entry) -> bool:
-        return self._survey.is_asked_about(entry, _ASKED)
+        # What two hosts sent is asked about under the id that both share.
+        shared = replace(entry, message_id=_SECOND_HOST.sub("", entry.message_id))
+        return self._survey.is_asked_about(entry, _ASKED) or (
+            shared != entry and self._survey.is_asked_about(shared, _ASKED)
+        )
 
     def _is_owed(self, entry: Entry) -> bool:
         return any(

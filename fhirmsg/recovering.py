@@ -87,6 +87,7 @@ class Recovery:
         self._providers = providers
         self._policies = policies
         self._times = times
+        self._clocks_apart = False
         self.ages: tuple[float, ...] | None = None
         """Seconds for which each entry was open when they were looked at last, None before."""
 
@@ -109,7 +110,10 @@ class Recovery:
 
     def _recover(self, entry: Entry) -> str:
         age = entry.age_seconds
-        if age is None:
+        if entry.on_server and entry.sender not in self._policies:
+            # Another deployment writes to the same server; it looks after its own.
+            return "of another organisation"
+        if age is None or self._clocks_apart:
             return "of no known age"
         if age < self.lease(entry):
             return "being sent"
@@ -134,14 +138,27 @@ class Recovery:
         return None if platform is None else self._providers.get(platform.provider)
 
     def _claimed(self, entry: Entry) -> Entry | None:
-        return self._log.claim(entry, None, str(uuid4()))
+        """Take an entry over; None when somebody else was faster, or ages mean nothing here."""
+        ours = self._log.claim(entry, None, str(uuid4()))
+        if ours is None or not ours.on_server:
+            return ours
+        # What was written this moment has to be as good as new by the server's own clocks.
+        age = ours.age_seconds
+        if age is None or abs(age) > self._times.clocks_apart:
+            self._clocks_apart = True
+            audit.error("clocks of the FHIR server disagree", extra={"kind": "no recovery"})
+            return None
+        return ours
 
     def _unknown(self, entry: Entry, text: str) -> str:
         ours = self._claimed(entry)
-        if ours is None or self._log.settle(ours, EntryStatus.UNKNOWN) is None:
+        if ours is None:
             return "taken by another"
+        # Asked first: an ending that is only owed would otherwise leave nobody asked.
         ask_for_review(self._log, entry)
         self._log.ask_a_person(entry, "unknown", text)
+        self._log.settle(ours, EntryStatus.UNKNOWN)
+        self._log.note_recovery(ours, "unknown")
         return "unknown"
 
     def _found(self, entry: Entry, receipt: Receipt) -> str:
@@ -149,22 +166,24 @@ class Recovery:
         ours = self._claimed(entry)
         if ours is None:
             return "taken by another"
-        settled = self._log.settle(
+        ask_for_review(self._log, entry)
+        ask_for_evidence(self._log, entry)
+        self._log.settle(
             ours,
             EntryStatus.COMPLETED if accepted else EntryStatus.STOPPED,
             sent=(receipt.at or _instant(entry.opened_at)) if accepted else None,
             provider_id=receipt.provider_id,
         )
-        if settled is None:
-            return "taken by another"
-        ask_for_review(self._log, entry)
-        ask_for_evidence(self._log, entry)
-        return "completed" if accepted else "stopped"
+        end = "completed" if accepted else "stopped"
+        self._log.note_recovery(ours, end)
+        return end
 
     def _not_there(self, entry: Entry) -> str:
         ours = self._claimed(entry)
-        if ours is None or self._log.settle(ours, EntryStatus.NOT_DONE) is None:
+        if ours is None:
             return "taken by another"
+        self._log.settle(ours, EntryStatus.NOT_DONE)
+        self._log.note_recovery(ours, "not-done")
         if entry.emergency:
             self._log.close_task(
                 task_key(entry.message_id, REVIEW),

@@ -82,7 +82,6 @@ def reconcile(since: str, as_json: bool) -> None:
     """
     instant = _instant(since)
     with _service() as service:
-        service.journal.hurry()
         found = service.reconciliation.run(instant)
     if as_json:
         click.echo(

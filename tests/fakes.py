@@ -129,6 +129,7 @@ class FakeLog:
         decision: Decision | None = None,
         grounds: SendRequest | None = None,
         audit: AuditDraft | None = None,
+        closed: bool = False,
     ) -> Entry | None:
         """Write the end of a hand-off."""
         if audit is not None:
@@ -147,6 +148,10 @@ class FakeLog:
     def end_fallback(self, entry: Entry) -> bool:
         """Forget what a next leg would need."""
         self.entries = [replace(each, sealed=None) for each in self.entries]
+        return True
+
+    def note_recovery(self, entry: Entry, end: str) -> bool:
+        """Take no notice."""
         return True
 
     def note_decision(self, audit: AuditDraft) -> bool:

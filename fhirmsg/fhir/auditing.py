@@ -12,12 +12,14 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from typing import Any, Protocol
 from urllib.parse import quote
 from uuid import UUID, uuid5
 
 from cachetools import TTLCache
 
+from fhirmsg.clock import now
 from fhirmsg.errors import DecisionLogUnavailable, RecordUnavailable
 from fhirmsg.fhir import codes
 from fhirmsg.fhir.capability import FhirCapability
@@ -28,7 +30,7 @@ from fhirmsg.fhir.resources import InvalidResource, validated
 from fhirmsg.guidance.decision import Decision, Verdict
 from fhirmsg.guidance.rule import Effect, Lift
 from fhirmsg.guidance.terms import PURPOSE_OF_USE, ResourceVersion
-from fhirmsg.ports import AuditDraft
+from fhirmsg.ports import AuditDraft, Entry
 
 log = logging.getLogger("fhirmsg.record")
 
@@ -102,6 +104,31 @@ def audit_event(draft: AuditDraft, *, literal: bool = True) -> Resource:
             *(_consent(each, what) for each in consents_relied_on(decision)),
             _message(draft, what),
             *_correlation(draft),
+        ],
+    }
+
+
+def recovery_event(entry: Entry, end: str, at: datetime) -> Resource:
+    """Give the AuditEvent of a recovery: it says that the decision is not known any more."""
+    outcome = {"completed": "0", "not-done": "0"}.get(end, "4")
+    people = [each for each in (entry.subject, entry.recipient) if each]
+    named = [*dict.fromkeys(people), *([entry.reference] if entry.on_server else [])]
+    literal = [each for each in named if _LITERAL.fullmatch(each)]
+    return {
+        "resourceType": "AuditEvent",
+        "meta": {"security": [LABEL_RESTRICTED]},
+        "type": {"system": codes.DCM, "code": "110113"},
+        "subtype": [{"system": codes.AUDIT_SUBTYPE, "code": "AuthZ-Consent"}],
+        "action": "E",
+        "recorded": instant(at),
+        "outcome": outcome,
+        "outcomeDesc": f"recovered, {end}: the process that decided had ended, and what it decided "
+        "on is not known any more",
+        "agent": [{"who": {"display": "fhirmsg"}, "requestor": False}],
+        "source": {"observer": {"display": "fhirmsg"}},
+        "entity": [
+            *({"what": _refer(each)} for each in literal),
+            {"what": {"identifier": {"system": codes.MESSAGE_ID, "value": entry.message_id}}},
         ],
     }
 
@@ -278,6 +305,14 @@ class FhirAudit:
             },
         )
         return False
+
+    def recovery(self, entry: Entry, end: str) -> Resource | None:
+        """Give the AuditEvent of an abandoned entry that was ended so."""
+        try:
+            return validated(recovery_event(entry, end, now()))
+        except InvalidResource as error:
+            log.error("audit event cannot be written", extra={"reason": str(error)})
+            return None
 
     def record_refused(self, event: Resource) -> bool:
         """Tell an AuditEvent that the server refused as it was; tell whether it is kept anywhere.

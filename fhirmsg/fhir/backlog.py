@@ -20,7 +20,14 @@ from fhirmsg.fhir import codes, owing, tasks
 from fhirmsg.fhir.client import FhirClient, Resource
 from fhirmsg.fhir.communication import copy_for_update
 from fhirmsg.fhir.elements import element, identifier_key, own_keys, text_of
-from fhirmsg.fhir.entries import by_message_id, entries_in, entry_in, entry_of
+from fhirmsg.fhir.entries import (
+    by_message_id,
+    entries_in,
+    entry_in,
+    entry_of,
+    own_extension,
+    part,
+)
 from fhirmsg.fhir.resources import InvalidResource, validated
 from fhirmsg.fhir.searching import read_all_pages
 from fhirmsg.fhir.settling import (
@@ -32,18 +39,39 @@ from fhirmsg.fhir.settling import (
     Written,
 )
 from fhirmsg.fhir.tasks import Tasks, about, by_key
-from fhirmsg.ports import Entry, EntryStatus, Journal, JournalItem, Owed
+from fhirmsg.guidance.terms import Role
+from fhirmsg.ports import (
+    Entry,
+    EntryStatus,
+    Journal,
+    JournalItem,
+    Owed,
+    TaskDraft,
+    task_key,
+)
 from fhirmsg.standing import standing
 
 log = logging.getLogger("fhirmsg.record")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 300.0
+# Who writes an emergency to the record has it for so long, before another process may.
+_DRAINED_BY, _TURN_SECONDS = "written by ", 60.0
 _TWICE = (
     "The FHIR server was away, and this message was sent in an emergency from two places: both "
     "entries are true. Tell the person who received it twice if that can matter, and find out "
     "why both were asked to send."
 )
 _REFUSES_LATER = frozenset({408, 425, 429})
+
+
+_NOT_SENT = "The message was not sent after all."
+_UNFILED = (
+    "A message went to a patient in an emergency while the FHIR server was away, and the patient "
+    "it named cannot be found on it. Find out from the service's log, by the message id in this "
+    "task's identifier, who it was about, and record the message under them."
+)
+_REFUSED_AS_IT_IS = frozenset({400, 404, 410, 422})
+_MAY_HAVE_GONE = frozenset({EntryStatus.COMPLETED, EntryStatus.UNKNOWN})
 
 
 class Backlog:
@@ -63,6 +91,7 @@ class Backlog:
         self._client = client
         self._journal = journal
         self._host_id = host_id
+        self._own = f"{_DRAINED_BY}{uuid4()}"
         # What cannot be written stays where it is: it must not be owed a second time.
         nowhere = owing.Owing(None)
         self._tasks = Tasks(client, nowhere)
@@ -85,13 +114,25 @@ class Backlog:
         for item in self._journal.due([Owed.WRITE, Owed.EMERGENCY], limit=limit):
             if item.owed is Owed.EMERGENCY and item.state == EntryStatus.IN_PROGRESS:
                 continue
-            if self._is_written(item):
-                gone += self._journal.done([item])
+            mine = self._taken(item)
+            if mine is None:
+                continue
+            if self._is_written(mine):
+                gone += self._journal.done([mine])
             elif self.answers():
-                self._journal.postpone(item, pause_after(item.tries))
+                self._journal.postpone(mine, pause_after(item.tries))
             else:
                 raise RecordUnavailable("The FHIR server does not answer; the writes stay owed.")
         return gone
+
+    def _taken(self, item: JournalItem) -> JournalItem | None:
+        """Take an emergency for this process alone; None while another one is writing it."""
+        if item.owed is not Owed.EMERGENCY or item.attempt == self._own:
+            return item
+        others = item.attempt.startswith(_DRAINED_BY)
+        if others and item.age_seconds is not None and item.age_seconds < _TURN_SECONDS:
+            return None
+        return self._journal.change(item, attempt=self._own)
 
     def answers(self) -> bool:
         """Tell whether the server answers."""
@@ -119,7 +160,14 @@ class Backlog:
     # --- writes that failed --------------------------------------------------------------------
 
     def _settle(self, content: Mapping[str, Any]) -> bool:
-        return self._settling.settle_later(Settlement.from_json(content)) is not Written.OWED
+        settlement = Settlement.from_json(content)
+        how = self._settling.settle_later(settlement)
+        if how is Written.DONE and settlement.ending.status is EntryStatus.NOT_DONE:
+            # Nothing was sent: the review that was opened with the entry has nothing to review.
+            review = task_key(settlement.message_id, "emergency-review")
+            own = frozenset({settlement.attempt or ""})
+            return self._tasks.write_closed(review, done=False, note=_NOT_SENT, attempts=own)
+        return how is not Written.OWED
 
     def _create(self, content: Mapping[str, Any]) -> bool:
         resource = content["resource"]
@@ -172,6 +220,7 @@ class Backlog:
         """Write the entry of an emergency message with what belongs to it."""
         resource = self._with_patient(item.payload["communication"])
         if resource is None:
+            self._ask_whose_it_is(item)
             return False
         ours = entry_of({**resource, "id": "0"}, None)
         there = standing(self._entries(ours.message_id))
@@ -179,8 +228,14 @@ class Backlog:
             return self._write_new(item, resource, ours)
         found = there[0]
         same = ours.provider_id is not None and found.provider_id == ours.provider_id
-        if found.attempt == ours.attempt or same:
-            return True
+        if found.attempt == ours.attempt:
+            # Opened on the server by a create whose answer was lost, or written by us before.
+            open_there = found.status is EntryStatus.IN_PROGRESS
+            ended = ours.status is not EntryStatus.IN_PROGRESS
+            return not (open_there and ended) or self._write_over(item, resource, found)
+        if same:
+            # Somebody found it with the provider; on what it went only this journal knows.
+            return self._write_what_is_beside(item, found)
         if found.status is EntryStatus.IN_PROGRESS:
             # It is being sent from somewhere else; what becomes of that has to be known first.
             return False
@@ -194,7 +249,7 @@ class Backlog:
         search = by_message_id(ours.message_id)
         inner = self._transaction(item, resource, {"ifNoneExist": search})
         if inner is None:
-            return False
+            return self._write_alone(item, resource, search)
         written = entry_of(element(inner), None)
         # Somebody else's was faster: the next turn looks at both.
         return written.attempt == ours.attempt
@@ -217,7 +272,46 @@ class Backlog:
             condition = {"ifNoneExist": by_message_id(message_id)}
             if self._transaction(item, second, condition) is None:
                 return False
-        return self._tasks.ask(about(found, "sent-twice", _TWICE))
+        ours = EntryStatus(second["status"])
+        if ours not in _MAY_HAVE_GONE or found.status not in _MAY_HAVE_GONE:
+            return True
+        return self._tasks.write(about(found, "sent-twice", _TWICE), renew=False)
+
+    def _write_alone(self, item: JournalItem, resource: Resource, search: str) -> bool:
+        """Write the entry by itself where the server takes no such transaction, then the rest."""
+        answer = self._client.create(validated(resource), if_none_exist=search)
+        written = entry_in(answer) if answer.good and answer.resource else None
+        if written is None or written.attempt != text_of(_attempt_id(resource)):
+            if answer.status in _REFUSED_AS_IT_IS:
+                self._ask_whose_it_is(item)
+            return False
+        return self._write_what_is_beside(item, written)
+
+    def _ask_whose_it_is(self, item: JournalItem) -> None:
+        """Ask a person about an emergency that cannot be filed under anybody."""
+        self._tasks.ask(
+            TaskDraft(
+                key=task_key(item.key, "emergency-unfiled"),
+                code="emergency-unfiled",
+                text=_UNFILED,
+                roles=(str(Role.IG_TEAM),),
+            )
+        )
+
+    def _write_what_is_beside(self, item: JournalItem, written: Entry) -> bool:
+        """Write review, Provenance and AuditEvent of an entry, each by itself."""
+        review = item.payload["review"]
+        if review is not None:
+            draft = tasks.from_json(review)
+            patient = written.subject or ""
+            draft = replace(draft, focus=written.reference, patient=patient)
+            if not self._tasks.write(draft, renew=True):
+                return False
+        for each in item.payload["beside"]:
+            about_it = {"target": [{"reference": written.reference}]} if "target" in each else {}
+            if not self._create({"resource": {**each, **about_it}}):
+                return False
+        return True
 
     def _transaction(
         self, item: JournalItem, resource: Resource, condition: dict[str, str]
@@ -277,6 +371,10 @@ class Backlog:
             return None
         literal = {"reference": f"Patient/{ids.pop()}"}
         return {**resource, "subject": literal, "recipient": [literal]}
+
+
+def _attempt_id(resource: Resource) -> object:
+    return part(own_extension(resource, "attempt"), "id").get("valueString")
 
 
 def _post(resource: Resource, **condition: str) -> Resource:

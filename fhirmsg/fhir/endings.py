@@ -36,6 +36,7 @@ class Ending:
     sent: instant as FHIR writes it. decision: our extension about the decision it was handed off
     on. reasons: our reasonCodes of that decision, None to leave those that stand. attempt: our
     extension about the attempt that ended so; an entry of another attempt is somebody else's.
+    closed: no receipt will tell more, so no other channel can follow.
     """
 
     status: EntryStatus
@@ -44,6 +45,7 @@ class Ending:
     decision: Resource | None = None
     reasons: list[Resource] | None = None
     attempt: Resource | None = None
+    closed: bool = False
 
     @classmethod
     def of(
@@ -55,6 +57,7 @@ class Ending:
         decision: Decision | None = None,
         grounds: SendRequest | None = None,
         attempt: Resource | None = None,
+        closed: bool = False,
     ) -> Ending:
         """Say how it ended; `grounds` is the request whose evidence the decision stands on."""
         told = decision is not None and grounds is not None and status is not EntryStatus.NOT_DONE
@@ -65,6 +68,7 @@ class Ending:
             decision=None if decision is None else decision_extension(decision),
             reasons=reasons_of(decision, grounds) if told and decision and grounds else None,
             attempt=attempt,
+            closed=closed,
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -101,6 +105,8 @@ class Ending:
             put_extension(copy, simple_extension("provider-id", "valueString", self.provider_id))
         if self.reasons is not None:
             put_reasons(copy, self.reasons)
+        if self.status is EntryStatus.UNKNOWN or self.closed:
+            without_fallback(copy)
         return copy
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import quote
 
 from itsdangerous import BadSignature, URLSafeSerializer
@@ -23,15 +24,34 @@ class FhirMessageHistory:
     neither be made up nor be used to read something else.
     """
 
-    def __init__(self, client: FhirClient, *, cursor_key: bytes) -> None:
-        """Read from the client's server; `cursor_key` signs the cursors."""
+    def __init__(
+        self,
+        client: FhirClient,
+        *,
+        cursor_key: bytes,
+        kept: Callable[[str], tuple[Entry, ...]] = lambda message_id: (),
+    ) -> None:
+        """Read from the client's server; `cursor_key` signs the cursors.
+
+        kept: gives the entries of a message that wait in the journal of this host.
+        """
+        self._kept = kept
         self._client = client
         self._log = FhirCommunicationLog(client)
         self._signer = URLSafeSerializer(cursor_key, salt="fhirmsg.history")
 
     def find(self, message_id: str) -> tuple[Entry, ...]:
-        """Give every entry with this message id. Raises RecordUnavailable."""
-        return self._log.find(message_id)
+        """Give every entry with this message id, or those that wait for the server.
+
+        Raises RecordUnavailable.
+        """
+        waiting = self._kept(message_id)
+        try:
+            return self._log.find(message_id) or waiting
+        except RecordUnavailable:
+            if not waiting:
+                raise
+            return waiting
 
     def legs(self, entry: Entry) -> tuple[Entry, ...]:
         """Give the legs that followed an entry that failed, in order. Raises RecordUnavailable."""

@@ -198,14 +198,17 @@ class FhirCommunicationLog:
 
     def legs(self, message_id: str) -> tuple[Entry, ...]:
         """Give the entries of the legs after this one, in order. Raises RecordUnavailable."""
-        found: dict[str, Entry] = {}
-        for further in range(1, _MOST_LEGS):
-            entries = standing(self.find(leg_id(message_id, further)))
-            if entries:
-                found[entries[0].message_id] = entries[0]
-            if not entries or entries[0].status not in (EntryStatus.STOPPED, EntryStatus.NOT_DONE):
-                break
-        return tuple(found.values())
+        ids = [leg_id(message_id, further) for further in range(1, _MOST_LEGS)]
+        deadline = Deadline(self._client.server.call_deadline)
+        paths = [f"Communication?{by_message_id(each)}" for each in ids]
+        _, answers = self._client.batch(paths, deadline=deadline)
+        legs: list[Entry] = []
+        for each, answer in zip(ids, answers, strict=True):
+            entries, missing = entries_in(self._client, answer, each, deadline=deadline)
+            if missing is not None:
+                raise RecordUnavailable(missing)
+            legs += standing(entries)[:1]
+        return tuple(legs)
 
     def claim(self, entry: Entry, draft: EntryDraft | None, attempt: str) -> Entry | None:
         """Take an entry over (see `ports.CommunicationLog`)."""
@@ -230,6 +233,7 @@ class FhirCommunicationLog:
         decision: Decision | None = None,
         grounds: SendRequest | None = None,
         audit: AuditDraft | None = None,
+        closed: bool = False,
     ) -> Entry | None:
         """Record how the hand-off ended (see `ports.CommunicationLog`)."""
         ending = Ending.of(
@@ -238,6 +242,7 @@ class FhirCommunicationLog:
             provider_id=provider_id,
             decision=decision,
             grounds=grounds,
+            closed=closed,
             attempt=own_extension(entry.resource, "attempt") or None,
         )
         provenance, unwritable = self._provenance(entry, decision, grounds)
@@ -289,19 +294,29 @@ class FhirCommunicationLog:
                 return True
         return False
 
+    def note_recovery(self, entry: Entry, end: str) -> bool:
+        """Have a recovery audited (see `ports.CommunicationLog`)."""
+        event = None if self._auditing is None else self._auditing.recovery(entry, end)
+        return event is None or self._audited(event)
+
     def note_decision(self, audit: AuditDraft) -> bool:
         """Have a decision audited on which nothing was opened (see `ports.CommunicationLog`)."""
         if self._auditing is None:
             return True
         event = self._auditing.resource_for(audit)
-        if event is None:
-            return self._auditing.record(audit)
+        return self._auditing.record(audit) if event is None else self._audited(event)
+
+    def _audited(self, event: Resource) -> bool:
+        """Write an AuditEvent, or owe it; one that is refused is kept in words."""
         try:
             answer = self._client.create(event)
-            lost = answer.status >= 500 or answer.status == 429
         except RecordUnavailable:
             return self._owing.create(event)
-        return answer.good or (lost and self._owing.create(event)) or self._auditing.record(audit)
+        if answer.good:
+            return True
+        if answer.status >= 500 or answer.status == 429:
+            return self._owing.create(event)
+        return self._auditing is not None and self._auditing.record_refused(event)
 
     def _update(self, resource: Resource, entry: Entry, attempt: str) -> Entry | None:
         """Write over exactly the version seen; after an unclear answer, look whose it is."""

@@ -184,6 +184,7 @@ class OutageLog:
         decision: Decision | None = None,
         grounds: SendRequest | None = None,
         audit: AuditDraft | None = None,
+        closed: bool = False,
     ) -> Entry | None:
         """Keep how the hand-off ended; None when somebody else has the entry."""
         item = self._item(entry)
@@ -196,6 +197,7 @@ class OutageLog:
             provider_id=provider_id,
             decision=decision,
             grounds=grounds,
+            closed=closed,
             attempt=own_extension(resource, "attempt") or None,
         )
         payload = {
@@ -232,6 +234,11 @@ class OutageLog:
     def end_fallback(self, entry: Entry) -> bool:
         """Say that there is nothing to take off: an emergency is followed by no other channel."""
         return True
+
+    def note_recovery(self, entry: Entry, end: str) -> bool:
+        """Have it audited when the server is back."""
+        event = None if self._auditing is None else self._auditing.recovery(entry, end)
+        return event is None or self._owing.create(event)
 
     def note_decision(self, audit: AuditDraft) -> bool:
         """Have a decision audited, now or when the server is back."""

@@ -13,7 +13,6 @@ from datetime import datetime
 from urllib.parse import quote
 
 from fhirmsg.clock import Deadline
-from fhirmsg.errors import RecordUnavailable
 from fhirmsg.fhir import codes
 from fhirmsg.fhir.client import FhirClient, Resource
 from fhirmsg.fhir.communication import (
@@ -43,6 +42,10 @@ _IDS_IN_A_SEARCH = 20
 _NOT_DONE_BUT_SENT = (
     "A provider reports on this message, and the record says that it was not sent. Find out "
     "whether it left, and correct the entry."
+)
+_ODD = (
+    "A provider reports on this message, and the state of its record entry is not one that is "
+    "understood here. Look at the entry, and at what the provider says of the message."
 )
 _RANK = {state: rank for rank, state in enumerate(Delivery)}
 # What a receipt makes of an entry that was handed off. What a provider says later outranks what
@@ -95,8 +98,18 @@ class Receipts:
         applied = Applied()
         by_reference: dict[str, list[JournalItem]] = {}
         for item in items:
-            by_reference.setdefault(str(item.payload.get("reference")), []).append(item)
+            try:
+                reference = DeliveryReceipt.from_json(item.payload).reference
+            except (ValueError, KeyError, TypeError):
+                # Of another version of this program; it must not keep the others waiting.
+                log.error("receipt not understood", extra={"number": item.number})
+                applied.later.append(item)
+                continue
+            by_reference.setdefault(reference, []).append(item)
         found = self._entries(list(by_reference))
+        for reference in set(by_reference) - set(found):
+            # What of this message is there could not be read whole.
+            applied.later += by_reference.pop(reference)
         changes: list[tuple[Entry, Resource, list[JournalItem]]] = []
         for reference, about_one in by_reference.items():
             entries = standing(found.get(reference, ()))
@@ -111,7 +124,10 @@ class Receipts:
         return applied
 
     def _entries(self, references: list[str]) -> dict[str, list[Entry]]:
-        """Give every entry of these messages."""
+        """Give every entry of each message; one of which not all could be read is left out.
+
+        Raises RecordUnavailable when the server does not answer.
+        """
         groups = [
             references[start : start + _IDS_IN_A_SEARCH]
             for start in range(0, len(references), _IDS_IN_A_SEARCH)
@@ -124,7 +140,7 @@ class Receipts:
         ]
         _, answers = self._client.batch(paths, deadline=deadline)
         found: dict[str, list[Entry]] = {}
-        for answer in answers:
+        for group, answer in zip(groups, answers, strict=True):
             pages = read_all_pages(
                 self._client,
                 answer,
@@ -133,7 +149,12 @@ class Receipts:
                 deadline=deadline,
             )
             if pages.gaps:
-                raise RecordUnavailable(pages.gaps[0].sentence)
+                if len(group) > 1:
+                    # One that cannot be read must not keep the others waiting.
+                    for reference in group:
+                        found.update(self._entries([reference]))
+                continue
+            found.update({reference: [] for reference in group})
             for raw in pages.resources:
                 entry = entry_of(raw, answer.date)
                 found.setdefault(entry.message_id, []).append(entry)
@@ -142,7 +163,8 @@ class Receipts:
     def _changed(self, entry: Entry, items: list[JournalItem], applied: Applied) -> Resource | None:
         """Give the entry as the receipts make it; None when nothing is to be written."""
         if entry.status is None:
-            applied.later += items
+            asked = self._tasks.ask(about(entry, "receipt-on-odd-entry", _ODD))
+            (applied.done if asked else applied.later).extend(items)
             return None
         if entry.status is EntryStatus.NOT_DONE:
             asked = self._tasks.ask(about(entry, "sent-though-not-done", _NOT_DONE_BUT_SENT))
@@ -154,7 +176,7 @@ class Receipts:
         changed = with_receipts(entry, [_timed(each) for each in items])
         if changed is None:
             applied.done += items
-            if entry.status is EntryStatus.STOPPED:
+            if entry.status is EntryStatus.STOPPED and "failed" in told(entry.resource):
                 # Whoever wrote that may have died before another channel was tried.
                 applied.failed.append(entry)
         return changed
@@ -185,7 +207,9 @@ class Receipts:
         for (entry, resource, items), answer in zip(written, answers, strict=True):
             # A conflict is somebody else's change: the next turn reads it and looks again.
             (applied.done if answer.good else applied.later).extend(items)
-            if answer.good and resource["status"] == EntryStatus.STOPPED:
+            failed = resource["status"] == EntryStatus.STOPPED
+            if answer.good and failed and entry.status is not EntryStatus.UNKNOWN:
+                # After "unknown" a person was asked already, and no other channel is tried.
                 applied.failed.append(entry)
             if answer.good and entry.status is EntryStatus.IN_PROGRESS:
                 applied.proven.append(entry)

@@ -8,6 +8,7 @@ messages": understand the reason) and a Task says so.
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote
@@ -27,11 +28,18 @@ from fhirmsg.ports import Reply, TaskDraft
 
 log = logging.getLogger("fhirmsg.record")
 
-# What carriers and people take for the end of all messages; the first word decides.
+# What carriers take for the end of all messages when it is all that somebody writes.
 _STOP = frozenset(
-    {"stop", "stopall", "stoptexts", "unsubscribe", "unsub", "end", "quit", "optout", "remove"}
+    {"stop", "stopall", "stop all", "stoptexts", "unsubscribe", "unsub", "end", "quit", "optout"}
+    | {"please stop", "stop please", "remove me", "cancel texts"}
 )
-_PHRASES = ("opt out", "do not text", "don't text", "no more texts", "no more messages")
+# What means it in a longer answer. "Stop by at three?" does not.
+_PHRASES = re.compile(
+    r"\b(opt(ing)? out|unsubscribe"
+    r"|stop (all )?(send|text|messag|email|contact|writ|these|this|the (texts|messages|emails))"
+    r"|(do not|don't|dont) (text|message|email|contact|send)"
+    r"|no more (texts|messages|emails)|take me off|remove me from)"
+)
 _SYSTEM_OF = {Channel.SMS: "phone", Channel.EMAIL: "email"}
 _MOST_HOLDERS = 20
 _STOP_TEXT = (
@@ -55,10 +63,11 @@ _REPLY_TEXT = (
 
 def is_stop(text: str) -> bool:
     """Tell whether a reply asks for no more messages; in doubt a person reads it."""
-    words = "".join(each if each.isalnum() or each in "' " else " " for each in text.casefold())
-    parts = words.split()
-    plain = " ".join(parts)
-    return bool(parts) and (parts[0] in _STOP or any(each in plain for each in _PHRASES))
+    # Telephones write a curly apostrophe.
+    plain = text.casefold().replace("\u2019", "'")
+    words = "".join(each if each.isalnum() or each in "' " else " " for each in plain).split()
+    plain = " ".join(words)
+    return plain in _STOP or _PHRASES.search(plain) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +98,8 @@ class Replies:
             return self._ask(f"reply:{key}", "reply-received", _REPLY_TEXT, patient)
         done = True
         for patient in holders.patients:
-            consent = objection(reply, provider, patient, reply.at or kept_at)
+            # A provider's clock that is ahead must not put it off.
+            consent = objection(reply, provider, patient, min(reply.at or kept_at, kept_at))
             search = _by_stop(consent)
             done &= self._client.create(validated(consent), if_none_exist=search).good
             done &= self._ask(f"stop:{key}:{patient}", "stop-received", _STOP_TEXT, patient)

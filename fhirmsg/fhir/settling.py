@@ -16,11 +16,11 @@ from fhirmsg.errors import RecordUnavailable
 from fhirmsg.fhir.client import FhirClient, Resource
 from fhirmsg.fhir.elements import element, elements
 from fhirmsg.fhir.endings import Ending
-from fhirmsg.fhir.entries import entry_in
+from fhirmsg.fhir.entries import entry_in, own_extension, told
 from fhirmsg.fhir.owing import Owing
 from fhirmsg.fhir.resources import InvalidResource, validated
 from fhirmsg.fhir.tasks import Tasks, about
-from fhirmsg.ports import AuditDraft, Entry, EntryStatus
+from fhirmsg.ports import AuditDraft, Delivery, Entry, EntryStatus
 
 log = logging.getLogger("fhirmsg.record")
 
@@ -32,11 +32,22 @@ UNRECORDED = (
     "that could not be recorded. Write down who stands for it, and why."
 )
 
+NOT_DONE_BUT_SENT = (
+    "A provider has this message, and the record said that it was not sent. The text is no longer "
+    "on the entry: write down what was sent, and find out whether it was sent once more."
+)
+
 # From where an entry may move on. `unknown` can still turn out either way, and what a provider
 # says later outranks what was believed before.
 ALLOWED: dict[EntryStatus, frozenset[EntryStatus | None]] = {
+    # Of a not-done one too: that a provider took it is true, whatever was believed before.
     EntryStatus.COMPLETED: frozenset(
-        {EntryStatus.IN_PROGRESS, EntryStatus.UNKNOWN, EntryStatus.STOPPED}
+        {
+            EntryStatus.IN_PROGRESS,
+            EntryStatus.UNKNOWN,
+            EntryStatus.STOPPED,
+            EntryStatus.NOT_DONE,
+        }
     ),
     EntryStatus.STOPPED: frozenset(
         {EntryStatus.IN_PROGRESS, EntryStatus.UNKNOWN, EntryStatus.COMPLETED}
@@ -56,6 +67,10 @@ class Auditing(Protocol):
 
     def record(self, draft: AuditDraft) -> bool:
         """Have it recorded by itself; tells whether it is."""
+        ...
+
+    def recovery(self, entry: Entry, end: str) -> Resource | None:
+        """Give the AuditEvent that an abandoned entry was ended so; None when it cannot be made."""
         ...
 
     def record_refused(self, event: Resource) -> bool:
@@ -159,21 +174,24 @@ class Settling:
                 if found is None:
                     continue
                 current = found
-                if current.status is status:
+                if current.status is status and _is_told(current, settlement.ending):
                     # Our own write, whose answer was lost: what belongs beside it is still due.
                     ours = current.attempt == settlement.attempt
                     if alone and ours and not self._is_beside(current):
                         self._write_beside(current, settlement)
                     return Written.DONE, current
+                if current.status is status and status is not EntryStatus.COMPLETED:
+                    return Written.DONE, current
                 moved = current.attempt != settlement.attempt
-                if current.status not in ALLOWED[status] or (
-                    moved and status is not EntryStatus.COMPLETED
-                ):
+                allowed = ALLOWED[status] | {status}
+                if current.status not in allowed or (moved and status is not EntryStatus.COMPLETED):
                     # Somebody else has it now, or knows more: theirs stands. Only that a message
                     # was accepted is true whoever asked for it.
                     return Written.THEIRS, None
-            written = self._write(settlement, current, alone)
+            written = self._write(_as_it_stands(settlement, current), current, alone)
             if written is not None:
+                if current.status is EntryStatus.NOT_DONE and status is EntryStatus.COMPLETED:
+                    self._tasks.ask(about(written, "sent-though-not-done", NOT_DONE_BUT_SENT))
                 return Written.DONE, written
         log.error("entry not settled", extra={"message_id": settlement.message_id})
         return Written.OWED, None
@@ -262,6 +280,25 @@ class Settling:
         if answer.status in (404, 410):
             raise _Gone
         return entry_in(answer) if answer.good and answer.resource else None
+
+
+def _is_told(current: Entry, ending: Ending) -> bool:
+    """Tell whether an entry says already what an ending tells beside its status."""
+    decision = own_extension(current.resource, "decision")
+    return (ending.provider_id is None or ending.provider_id == current.provider_id) and (
+        ending.decision is None or ending.decision == decision
+    )
+
+
+def _as_it_stands(settlement: Settlement, current: Entry) -> Settlement:
+    """Give what is put on an entry that a provider has said to have failed since: all but that
+    it did not."""
+    completes = settlement.ending.status is EntryStatus.COMPLETED
+    if not completes or Delivery.FAILED not in told(current.resource):
+        return settlement
+    if current.status is not EntryStatus.STOPPED:
+        return settlement
+    return replace(settlement, ending=replace(settlement.ending, status=EntryStatus.STOPPED))
 
 
 def _status(resource: Resource) -> EntryStatus:

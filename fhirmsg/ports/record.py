@@ -247,8 +247,11 @@ class CommunicationLog(Protocol):
         decision: Decision | None = None,
         grounds: SendRequest | None = None,
         audit: AuditDraft | None = None,
+        closed: bool = False,
     ) -> Entry | None:
         """Record how the hand-off ended; None when that could not be written, or not yet.
+
+        closed: the provider will tell no more about it, so no other channel can follow.
 
         With `grounds`, what the decision stands on in the evidence of that request is written
         beside it as a Provenance: an override, an emergency, a review, a reason. `audit` is told
@@ -267,6 +270,13 @@ class CommunicationLog(Protocol):
         """Take the sealed request off an entry: no other channel follows it from now on.
 
         Tells whether it is off. Raises RecordUnavailable.
+        """
+        ...
+
+    def note_recovery(self, entry: Entry, end: str) -> bool:
+        """Have it audited that an abandoned entry was ended so, on no decision known any more.
+
+        Never raises; a failure is logged.
         """
         ...
 

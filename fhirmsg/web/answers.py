@@ -92,7 +92,7 @@ def state_as_json(entries: tuple[Entry, ...], legs: tuple[Entry, ...]) -> dict[s
         "id": entry.message_id,
         "status": str(state),
         "retry": str(Retry.NOW if again else Retry.NEVER),
-        "communication": entry.reference,
+        "communication": entry.reference if entry.on_server else None,
         "channel": entry.channel,
         "platform": entry.platform,
         "sent": entry.sent,

@@ -16,13 +16,36 @@ def office(line: Line) -> Office:
 
 
 @pytest.mark.parametrize(
-    "text", ["STOP", "stop.", "Stop texting me", "UNSUBSCRIBE", "please opt out"]
+    "text",
+    [
+        "STOP",
+        "stop.",
+        "Stop texting me",
+        "UNSUBSCRIBE",
+        "I want to opt out",
+        "please stop",
+        "Can you stop sending these",
+        "don\u2019t text me",
+    ],
 )
 def test_these_ask_for_no_more_messages(text: str) -> None:
     assert is_stop(text)
 
 
-@pytest.mark.parametrize("text", ["Yes", "When does it stop?", "", "  ", "Thanks, see you then"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Yes",
+        "When does it stop?",
+        "",
+        "  ",
+        "Thanks, see you then",
+        "End of treatment when?",
+        "Quit smoking clinic yes please",
+        "Remove my stitches when?",
+        "Stop by at three?",
+    ],
+)
 def test_these_are_for_a_person_to_read(text: str) -> None:
     assert not is_stop(text)
 

@@ -127,11 +127,15 @@ def test_that_a_message_was_accepted_is_true_whoever_has_the_entry(
     assert a_log(base).find(MESSAGE_ID)[0].attempt == "mine"
 
 
-def test_an_entry_that_ended_unsent_is_not_completed_behind_its_back(
+def test_what_was_sent_is_said_of_an_entry_that_ended_unsent_and_a_person_is_asked(
     base: str, mine: Entry
 ) -> None:
     move_on(base, mine, "not-done")
-    assert settle(base, mine, COMPLETED, sent=AT) is None
+    assert settle(base, mine, COMPLETED, sent=AT, provider_id="p") is not None
+    assert written(base)["status"] == "completed"
+    [entry] = requests.get(f"{base}/Task", timeout=10).json()["entry"]
+    code = entry["resource"]["code"]["coding"][0]["code"]
+    assert code == "sent-though-not-done"
 
 
 def test_no_status_follows_itself_and_unsent_follows_nothing_that_left() -> None:
