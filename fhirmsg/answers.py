@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from fhirmsg.calls import Call
 from fhirmsg.guidance.decision import Decision, Verdict
-from fhirmsg.guidance.rule import Effect
+from fhirmsg.guidance.rule import Effect, Finding
 from fhirmsg.ports import Entry, EntryStatus
 
 
@@ -48,7 +48,8 @@ class Answer:
     """What a call is told.
 
     `decision` is None for a replay (the record keeps only the receipt's digest and verdict);
-    then `verdict` and `receipt_digest` come from the record entry. `note` is one plain sentence.
+    then `verdict` and `receipt_digest` come from the record entry, and `findings` from what was
+    told to those who audit, where that can be read. `note` is one plain sentence.
     """
 
     id: str
@@ -60,6 +61,7 @@ class Answer:
     decision: Decision | None = None
     verdict: str | None = None
     receipt_digest: str | None = None
+    findings: tuple[Finding, ...] | None = None
     replayed: bool = False
     retry_after: int | None = None
     sent: str | None = None

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
 import requests
-from cachetools import TTLCache
 from flask import Flask
 
 from fhirmsg.breaker import Breaker
@@ -19,8 +17,7 @@ from fhirmsg.catching_up import CatchingUp, CatchUp, keep_fallback
 from fhirmsg.clients import ClientBook
 from fhirmsg.config import Settings
 from fhirmsg.config.operations import MetricsAddress
-from fhirmsg.decisionlog import DecisionLog
-from fhirmsg.errors import RecordUnavailable, SettingsError
+from fhirmsg.errors import SettingsError
 from fhirmsg.fallback import Fallback
 from fhirmsg.fhir import resources
 from fhirmsg.fhir.auditing import FhirAudit
@@ -51,20 +48,19 @@ from fhirmsg.providers.nhs_notify import NhsNotifyProvider
 from fhirmsg.providers.outbox import Outbox
 from fhirmsg.providers.smtp import SmtpProvider
 from fhirmsg.providers.webhook import WebhookProvider
+from fhirmsg.readiness import FhirReadiness
 from fhirmsg.receiving import Receiving
 from fhirmsg.reconciling import Reconciliation
 from fhirmsg.recovering import Recovery
 from fhirmsg.serving import AtTheEnd, background_of, serve
 from fhirmsg.tokens import TokenAuth, TokenSource
 from fhirmsg.web import WebServices, create_web
-from fhirmsg.web.health import Readiness
 from fhirmsg.web.limits import RateLimits
 from fhirmsg.web.tokens import Tokens
 
 __all__ = ["FhirReadiness", "Service", "build", "compose", "serve"]
 
 _FHIR = "fhir"
-_READY_FOR_SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +92,7 @@ def compose(
     Raises SettingsError when a provider cannot be set up, JournalUnavailable when the journal
     cannot be used.
     """
-    ways = _own_providers(settings) if providers is None else providers
+    ways = own_providers(settings) if providers is None else providers
     metrics = None if settings.metrics is None else Metrics(providers=ways)
     meter = metrics or NO_METER
     breakers = {name: Breaker(name, settings.breaker) for name in (_FHIR, *ways)}
@@ -146,7 +142,7 @@ def compose(
             receiving=Receiving(ways, journal),
             policies=settings.policies,
             clients=ClientBook(settings.clients),
-            readiness=FhirReadiness(client, capability=capability, audit=audit),
+            readiness=FhirReadiness(client, capability=capability, audit=audit, journal=journal),
             fhir_base_url=settings.fhir.base_url,
             meter=meter,
             tokens=_tokens(settings),
@@ -227,7 +223,7 @@ def _tokens(settings: Settings) -> Tokens:
     return Tokens(settings.clients, session)
 
 
-def _own_providers(settings: Settings) -> dict[str, Provider]:
+def own_providers(settings: Settings) -> dict[str, Provider]:
     """Set up the providers, NHS Notify with the access tokens of its platform."""
     credentials, notify = settings.nhs_authorization, settings.nhs_notify
     if credentials is None or notify is None:
@@ -304,52 +300,9 @@ def _cursor_key(record_key: bytes) -> bytes:
 
 def audit_of(settings: Settings, client: FhirClient, capability: FhirCapability) -> FhirAudit:
     """Set up the telling of decisions: to the FHIR server, or to this host's decision log."""
-    path = settings.decision_log
-    kept = None if path is None else DecisionLog(path, settings.record_key)
-    return FhirAudit(client, capability, kept)
+    if settings.decision_log is None:
+        return FhirAudit(client, capability)
+    # Locks files the POSIX way, so that it is not to be had on Windows.
+    from fhirmsg.decisionlog import DecisionLog
 
-
-class FhirReadiness:
-    """Whether the FHIR server answers and speaks R4, asked at most once in ten seconds."""
-
-    def __init__(
-        self,
-        client: FhirClient,
-        *,
-        seconds: float = _READY_FOR_SECONDS,
-        capability: FhirCapability | None = None,
-        audit: FhirAudit | None = None,
-    ) -> None:
-        """Ask the client's server; an answer holds for `seconds`.
-
-        `capability` learns what was answered. Where `audit` is told nothing, the details say so.
-        """
-        self._capability = capability or FhirCapability(client)
-        self._audit = audit
-        self._kept: TTLCache[str, Readiness] = TTLCache(maxsize=1, ttl=seconds)
-        self._lock = threading.Lock()
-
-    def __call__(self) -> Readiness:
-        """Give the answer kept, or ask; who comes while somebody asks waits for that answer."""
-        with self._lock:
-            kept = self._kept.get("fhir")
-            if kept is None:
-                kept = self._kept["fhir"] = self._ask()
-            return kept
-
-    def _ask(self) -> Readiness:
-        try:
-            told = self._capability.ask()
-        except RecordUnavailable as error:
-            return _not_ready(str(error))
-        if not told.is_r4:
-            shown = told.fhir_version or "no version"
-            return _not_ready(f"The FHIR server says {shown}, and fhirmsg speaks R4 (4.0.1).")
-        details = {"fhir": told.fhir_version or ""}
-        if self._audit is not None and (reason := self._audit.why_unaudited()):
-            details["audit"] = reason
-        return Readiness(ready=True, details=details)
-
-
-def _not_ready(text: str) -> Readiness:
-    return Readiness(ready=False, details={"fhir": text})
+    return FhirAudit(client, capability, DecisionLog(settings.decision_log, settings.record_key))

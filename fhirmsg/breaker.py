@@ -131,14 +131,14 @@ class Breaker:
 
 
 @contextmanager
-def regardless_of_breakers() -> Iterator[None]:
+def regardless_of_breakers(really: bool = True) -> Iterator[None]:
     """Have every call inside go through, whatever its breaker says.
 
-    For a complete emergency from its first read on, and for writing down what became of a
-    hand-off. It holds for what this thread does inside, and for no other thread. What those calls
-    learn counts as always.
+    For the first read and the hand-off of a complete emergency, and for writing down what became
+    of a hand-off. Without `really`, breakers are heeded inside, whatever is said around. It holds
+    for what this thread does inside, and for no other thread. What those calls learn counts.
     """
-    token = _REGARDLESS.set(True)
+    token = _REGARDLESS.set(really)
     try:
         yield
     finally:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from uuid import UUID, uuid5
 
+from fhirmsg.guidance.declarations import emergency_faults
 from fhirmsg.guidance.policy import LocalPolicy
 from fhirmsg.guidance.request import SendRequest, message_digest
 from fhirmsg.guidance.terms import Channel
@@ -65,6 +67,11 @@ class Call:
     client_id: str | None = None
     part_of: str | None = None
     tried: tuple[Channel, ...] = ()
+
+    def declares_emergency(self, at: datetime) -> bool:
+        """Tell whether an emergency is declared completely at this instant ("Emergencies")."""
+        declared = self.request.evidence.emergency is not None
+        return declared and not emergency_faults(self.request, at)
 
     @cached_property
     def digest(self) -> str:

@@ -123,7 +123,10 @@ class HandOff:
                 return self._stopped_by_second_look(attempt, case, decision)
             if expected is not None and case.contact_point != expected.contact_point:
                 return self._contact_point_changed(attempt, Ground(case=case, decision=decision))
-            receipt = self._hand_over(provider, outbound(call, case), attempt.start_by, deadline)
+            with regardless_of_breakers(decision.emergency):
+                receipt = self._hand_over(
+                    provider, outbound(call, case), attempt.start_by, deadline
+                )
             if receipt.outcome is not Outcome.RETRYABLE:
                 return self.handed_off(attempt, receipt, Ground(case=case, decision=decision))
             expected, pending = case, pending or receipt.pending

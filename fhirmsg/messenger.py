@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from fhirmsg import answers, clock
@@ -30,7 +30,6 @@ from fhirmsg.fallback import Fallback
 from fhirmsg.following_up import FollowUp
 from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.decision import Decision, Verdict
-from fhirmsg.guidance.declarations import emergency_faults
 from fhirmsg.handing_off import Attempt, HandOff, audit, note, still_running
 from fhirmsg.judging import Judge, Language, audit_of, draft_entry
 from fhirmsg.ports import (
@@ -146,7 +145,7 @@ class Messenger:
         try:
             read = self._read(call)
         except RecordUnavailable:
-            if self._outage is None or not may_go_unread(call):
+            if self._outage is None or not call.declares_emergency(clock.now()):
                 raise
             read = self._outage.reader.unread(call.request, call.policy, call.message_id)
         _, decision = self._judge(call, read)
@@ -158,26 +157,22 @@ class Messenger:
 
         Raises what `check` raises, and StillRunning, KeyReused, TryLater or JournalUnavailable.
         """
-        if may_go_unread(call):
-            # Whoever has not answered for some time is asked all the same.
-            with regardless_of_breakers():
-                return self._send_one(call)
-        return self._send_one(call)
-
-    def _send_one(self, call: Call) -> Answer:
         provider = self._provider(call)
         kept = self._kept(call)
         if kept is not None and self._journal is not None:
             return self._already_there(call, kept, self._journal)
         try:
-            read = self._read(call)
+            # In an emergency whoever has not answered for some time is asked all the same, once:
+            # a server that stalls would otherwise take the time that is left.
+            with regardless_of_breakers(call.declares_emergency(clock.now())):
+                read = self._read(call)
         except (PatientNotFound, RecipientNotFound, PatientAmbiguous, RecordUnavailable) as failure:
             before = self._sent_before(call)
             if before is not None:
                 return self._already_there(call, before, self._desk)
             if self._outage is None or not isinstance(failure, RecordUnavailable):
                 raise
-            if not may_go_unread(call):
+            if not call.declares_emergency(clock.now()):
                 raise
             return self._send_unread(call, provider, self._outage)
         return self._send(call, provider, read)
@@ -337,7 +332,7 @@ class Messenger:
                 "message; send the same message again unchanged under its own key."
             )
         if entry.status is not EntryStatus.IN_PROGRESS:
-            return answers.for_entry(call, entry)
+            return replace(answers.for_entry(call, entry), findings=desk.log.findings_told(entry))
         provider = self._provider(call)
         lease = self._times.lease(provider.settle_seconds)
         age = entry.age_seconds
@@ -387,18 +382,13 @@ class Messenger:
         self._clocks_apart = age is not None and abs(age) > self._times.clocks_apart
 
 
-def may_go_unread(call: Call) -> bool:
-    """Tell whether an emergency is declared completely ("Emergencies")."""
-    declared = call.request.evidence.emergency is not None
-    return declared and not emergency_faults(call.request, clock.now())
-
-
 def _known(provider: Provider, reference: str) -> Receipt | None:
     """Ask a provider that can be asked. Raises TryLater when it does not answer."""
     if provider.kind is not ProviderKind.SEARCHABLE:
         return None
     try:
-        return look_up(provider, reference)
+        with regardless_of_breakers():
+            return look_up(provider, reference)
     except ProviderSilent:
         raise TryLater(_NOT_ASKED, _OPEN_AGAIN) from None
 

@@ -13,6 +13,7 @@ from fhirmsg.guidance.case import Case
 from fhirmsg.guidance.decision import Decision
 from fhirmsg.guidance.policy import LocalPolicy
 from fhirmsg.guidance.request import SendRequest
+from fhirmsg.guidance.rule import Finding
 from fhirmsg.ports import (
     AuditDraft,
     Declined,
@@ -138,6 +139,10 @@ class FakeLog:
             return None
         done = replace(entry, status=status, provider_id=provider_id)
         return self._write(replace(done, sent=None if sent is None else sent.isoformat()))
+
+    def findings_told(self, entry: Entry) -> tuple[Finding, ...] | None:
+        """Give none."""
+        return None
 
     def end_fallback(self, entry: Entry) -> bool:
         """Forget what a next leg would need."""

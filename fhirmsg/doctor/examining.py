@@ -17,10 +17,10 @@ from fhirmsg.doctor.here import (
 from fhirmsg.doctor.lines import Level, Line, fault, not_tried, ok
 from fhirmsg.doctor.looking import WITHOUT_A_SERVER, server_lines
 from fhirmsg.doctor.writing import NOT_TRIED, write_lines
-from fhirmsg.errors import SettingsError
+from fhirmsg.errors import JournalUnavailable, SettingsError
 from fhirmsg.fhir.capability import FhirCapability
 from fhirmsg.fhir.client import FhirClient
-from fhirmsg.http import make_session
+from fhirmsg.journal import SqliteJournal
 from fhirmsg.ports import Journal
 
 
@@ -48,8 +48,7 @@ def examined(
     yield ok("settings", "all are right")
     yield from policy_lines(settings, now().date())
     if client is None:
-        session = make_session(proxies=settings.proxies, ca_file=settings.ca_file)
-        client = FhirClient(settings.fhir, session)
+        client = app.fhir_client_of(settings)
     capability = FhirCapability(client)
     answered = True
     for line in server_lines(client, capability, now):
@@ -63,10 +62,17 @@ def examined(
     else:
         yield NOT_TRIED
     try:
-        yield from provider_lines(app.providers_of(settings))
+        yield from provider_lines(app.own_providers(settings))
     except SettingsError as error:
         for each in error.faults:
             yield fault("providers", each, "")
-    yield from journal_lines(journal)
+    yield from journal_lines(journal or _journal_of(settings))
     yield from audit_lines(settings, app.audit_of(settings, client, capability))
     yield from language_lines(settings)
+
+
+def _journal_of(settings: Settings) -> Journal | None:
+    try:
+        return SqliteJournal(settings.journal_file, [settings.record_key])
+    except JournalUnavailable:
+        return None

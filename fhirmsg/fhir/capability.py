@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from cachetools import TTLCache
 
+from fhirmsg.breaker import regardless_of_breakers
 from fhirmsg.clock import Deadline
 from fhirmsg.errors import RecordUnavailable
 from fhirmsg.fhir.client import FhirAnswer, FhirClient, Resource
@@ -127,7 +128,9 @@ class FhirCapability:
             return self._ask()
 
     def _ask(self) -> Capabilities:
-        answer = self._client.read("metadata", deadline=Deadline(_METADATA_SECONDS))
+        # Nothing urgent waits for what a server says of itself while it does not answer.
+        with regardless_of_breakers(False):
+            answer = self._client.read("metadata", deadline=Deadline(_METADATA_SECONDS))
         self._kept["it"] = found = capabilities_in(answer)
         self._failed.clear()
         return found

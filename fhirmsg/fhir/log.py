@@ -34,9 +34,11 @@ from fhirmsg.fhir.settling import (
     Settling,
     Written,
 )
+from fhirmsg.fhir.stored_findings import findings_of
 from fhirmsg.fhir.tasks import Tasks, about, by_key, task
 from fhirmsg.guidance.decision import Decision
 from fhirmsg.guidance.request import SendRequest
+from fhirmsg.guidance.rule import Finding
 from fhirmsg.ports import (
     AuditDraft,
     Declined,
@@ -268,6 +270,10 @@ class FhirCommunicationLog:
             return validated(provenance(entry.reference, grounds, decision, clock.now())), False
         except (InvalidResource, ValueError):
             return None, True
+
+    def findings_told(self, entry: Entry) -> tuple[Finding, ...] | None:
+        """Give the findings as they were audited (see `ports.CommunicationLog`)."""
+        return findings_of(self._client, entry)
 
     def end_fallback(self, entry: Entry) -> bool:
         """Take the sealed request off an entry (see `ports.CommunicationLog`)."""

@@ -37,6 +37,7 @@ from fhirmsg.guidance.record import (
     RecipientKind,
 )
 from fhirmsg.guidance.request import SendRequest
+from fhirmsg.guidance.rule import Finding
 from fhirmsg.guidance.terms import ResourceVersion
 from fhirmsg.ports import (
     AuditDraft,
@@ -221,6 +222,10 @@ class OutageLog:
             else:
                 beside.append(event)
         return beside
+
+    def findings_told(self, entry: Entry) -> tuple[Finding, ...] | None:
+        """Say nothing: what was told to those who audit waits in the journal too."""
+        return None
 
     def end_fallback(self, entry: Entry) -> bool:
         """Say that there is nothing to take off: an emergency is followed by no other channel."""

@@ -11,6 +11,7 @@ from fhirmsg.guidance.decision import Decision
 from fhirmsg.guidance.policy import LocalPolicy
 from fhirmsg.guidance.record import PatientRecord
 from fhirmsg.guidance.request import SendRequest
+from fhirmsg.guidance.rule import Finding
 from fhirmsg.guidance.terms import Person
 
 
@@ -252,6 +253,13 @@ class CommunicationLog(Protocol):
         With `grounds`, what the decision stands on in the evidence of that request is written
         beside it as a Provenance: an override, an emergency, a review, a reason. `audit` is told
         to those who audit, by whoever writes the ending.
+        """
+        ...
+
+    def findings_told(self, entry: Entry) -> tuple[Finding, ...] | None:
+        """Give the findings on which an entry was written, from what was told to those who audit.
+
+        None when that cannot be read. Never raises.
         """
         ...
 

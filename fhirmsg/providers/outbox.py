@@ -18,7 +18,14 @@ from datetime import datetime
 from fhirmsg.clock import Deadline, now
 from fhirmsg.errors import ProviderSilent, SettingsError
 from fhirmsg.guidance.terms import Channel
-from fhirmsg.ports import OutboundMessage, Outcome, ProviderKind, Receipt
+from fhirmsg.ports import (
+    Delivery,
+    KnownMessage,
+    OutboundMessage,
+    Outcome,
+    ProviderKind,
+    Receipt,
+)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS message (
@@ -129,6 +136,23 @@ class Outbox:
             provider_id=f"outbox-{found[0]}",
             at=datetime.fromisoformat(found[1]),
         )
+
+    def known_since(self, since: datetime) -> Iterator[KnownMessage]:
+        """Give what was kept at or after an instant. Raises ProviderSilent when it is not told."""
+        try:
+            kept = self.messages()
+        except (sqlite3.Error, TimeoutError) as error:
+            raise ProviderSilent(
+                f"The outbox could not be read ({type(error).__name__}). Ask again later."
+            ) from error
+        for message in kept:
+            if message.kept_at >= since:
+                yield KnownMessage(
+                    reference=message.reference,
+                    provider_id=f"outbox-{message.id}",
+                    delivery=Delivery.ACCEPTED,
+                    at=message.kept_at,
+                )
 
     def messages(self) -> list[KeptMessage]:
         """Give everything kept, oldest first; raises sqlite3.Error or TimeoutError."""

@@ -40,8 +40,10 @@ def response_to_call(answer: Answer) -> Response:
 def answer_as_json(answer: Answer) -> dict[str, Any]:
     """Give the shape `Answer` of the contract."""
     if answer.decision is None:
-        # The record keeps the verdict and the digest of the receipt, not the findings.
-        decision: dict[str, Any] = {"verdict": answer.verdict, "findings": None}
+        # The record entry keeps the verdict and the digest of the receipt, not the findings.
+        told = answer.findings
+        findings = None if told is None else [finding.as_json() for finding in told]
+        decision: dict[str, Any] = {"verdict": answer.verdict, "findings": findings}
     else:
         decision = answer.decision.as_json()
     return {
