@@ -256,6 +256,9 @@ class Messenger:
         gone = next(iter(desk.log.find(call.message_id)), None)
         draft = self._draft(call, case, decision)
         if gone is not None:
+            if gone.status is not EntryStatus.NOT_DONE:
+                # Another process of this host opened it while this one read and asked.
+                return self._already_there(call, gone, desk)
             ours = desk.log.claim(gone, draft, draft.attempt)
             if ours is None:
                 still_running(2)
