@@ -19,12 +19,15 @@ from pathlib import Path
 from tests.crash.scenes import ID, SCENES, judged
 from tests.crash.stage import SORTS, a_stage
 
-_AT_ONCE = 6
+_AT_ONCE = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Death:
-    """One cell of the matrix: when a process dies in which scene. number 0: it lives."""
+    """One cell of the matrix: when a process dies in which scene. Without a kind it lives.
+
+    number: which effect it is; 0 is the first of its kind.
+    """
 
     scene: str
     provider: str
@@ -36,6 +39,11 @@ class Death:
     def name(self) -> str:
         """Where it is, for people."""
         return f"{self.scene}/{self.provider}: {self.where} effect {self.number} ({self.kind})"
+
+    @property
+    def fate(self) -> dict[str, str]:
+        """The variables that bring it about."""
+        return {"CRASH_KILL": f"{self.where}:{self.number or self.kind}"} if self.kind else {}
 
 
 @dataclass(kw_only=True)
@@ -52,13 +60,12 @@ class Result:
 def play(death: Death, folder: Path, *, store: str | None = None) -> Result:
     """Play one cell; whatever goes wrong in it is a fault of it."""
     play_scene = SCENES[death.scene][0]
-    fate = {"CRASH_KILL": f"{death.where}:{death.number}"} if death.number else {}
     name = f"{death.scene}-{death.provider}-{death.where}-{death.number}"
     with a_stage(
         folder / name, death.provider, store=store, fallback=death.scene == "followed"
     ) as stage:
         try:
-            played = play_scene(stage, fate)
+            played = play_scene(stage, death.fate)
             faults = judged(played)
         except Exception as error:
             said = stage.started[-1].output.read_text()[-2000:]
@@ -86,10 +93,17 @@ def play(death: Death, folder: Path, *, store: str | None = None) -> Result:
         )
 
 
+def told(result: Result) -> Result:
+    """Print what is wrong with a result at once; a long run is watched by somebody."""
+    for fault in result.faults:
+        print(f"{result.death.name}: {fault}", flush=True)
+    return result
+
+
 def play_all(deaths: Iterable[Death], folder: Path, *, at_once: int = _AT_ONCE) -> list[Result]:
     """Play several cells side by side, each on a stage of its own."""
     with ThreadPoolExecutor(at_once) as pool:
-        return list(pool.map(lambda death: play(death, folder), deaths))
+        return list(pool.map(lambda death: told(play(death, folder)), deaths))
 
 
 def cells(scenes: Iterable[str] = tuple(SCENES)) -> list[Death]:
@@ -116,17 +130,19 @@ def deaths_in(dry: Iterable[Result]) -> list[Death]:
 
 
 def chosen(deaths: list[Death], number: int) -> list[Death]:
-    """Choose so many such that each kind of step is there, then each side of it, each scene."""
+    """Choose so many such that each kind of step is there, then each scene, each side of a step."""
     keys = (
         lambda death: (death.kind,),
-        lambda death: (death.kind, death.where),
         lambda death: (death.scene, death.provider),
+        lambda death: (death.kind, death.where),
         lambda death: (death.scene, death.kind, death.where),
     )
     found: dict[Death, None] = {}
+    # As many deaths before an effect as after one.
+    mixed = sorted(deaths, key=lambda death: (death.number % 2 == 0) == (death.where == "before"))
     for key in keys:
         seen = {key(death) for death in found}
-        for death in deaths:
+        for death in mixed:
             if key(death) not in seen and len(found) < number:
                 seen.add(key(death))
                 found[death] = None
@@ -147,11 +163,9 @@ def main(scenes: list[str]) -> int:
         folder = Path(name)
         dry = play_all(cells(scenes or tuple(SCENES)), folder)
         results = play_all(deaths_in(dry), folder)
-    for result in itertools.chain(dry, results):
-        if result.death.number and not result.killed:
-            print(f"not reached: {result.death.name}")
-        for fault in result.faults:
-            print(f"{result.death.name}: {fault}")
+    unreached = [result for result in results if not result.killed]
+    for result in unreached:
+        print(f"not reached: {result.death.name}")
     print(f"{len(dry)} dry runs, {len(results)} deaths: {dict(figures(results))}")
     return int(any(result.faults for result in itertools.chain(dry, results)))
 

@@ -142,7 +142,7 @@ def receipted(stage: Stage, fate: Mapping[str, str]) -> Played:
     doomed = stage.start(**fate)
     caller = Caller(stage, doomed)
     told = stage.callback("delivered", KEY)
-    caller.until(lambda each: each.call_back(stage.provider, told))
+    caller.until(lambda each: each.call_back(stage.name, told))
     _watch(doomed, lambda: "journal done receipt" in doomed.effects)
     return Played(stage, doomed, answer)
 
@@ -155,7 +155,7 @@ def followed(stage: Stage, fate: Mapping[str, str]) -> Played:
     doomed = stage.start(**fate)
     caller = Caller(stage, doomed)
     told = stage.callback("failed", KEY)
-    caller.until(lambda each: each.call_back(stage.provider, told))
+    caller.until(lambda each: each.call_back(stage.name, told))
     _watch(doomed, lambda: "journal done fallback" in doomed.effects)
     if fate:
         last = caller.running if caller.running is not doomed else stage.start()
@@ -194,6 +194,7 @@ _HAND_OFF = {
     "govuk-notify": "provider POST",
     "nhs-notify": "provider POST",
     "webhook": "provider POST",
+    "webhook-dedup": "provider POST",
     "smtp": "smtp send",
     "outbox": "outbox send",
 }
@@ -215,16 +216,18 @@ def _watch(running: Running, done: Callable[[], bool]) -> None:
 
 # Each scene with the providers it is played with.
 _ALL = tuple(SORTS)
+# Without the record nobody knows an NHS number, which NHS Notify cannot do without.
+_UNREAD = tuple(each for each in SORTS if each != "nhs-notify")
 _CALLING_BACK = ("govuk-notify", "nhs-notify", "webhook")
 SCENES: Mapping[str, tuple[Scene, tuple[str, ...]]] = {
     "sent": (sent, _ALL),
     "emergency": (emergency, _ALL),
     "recovered": (recovered, ("govuk-notify", "nhs-notify", "webhook")),
-    "outage": (outage, _ALL),
-    "outage-ends": (outage_ends, ("govuk-notify", "nhs-notify", "webhook")),
-    "drained": (drained, ("outbox", "nhs-notify")),
+    "outage": (outage, _UNREAD),
+    "outage-ends": (outage_ends, ("govuk-notify", "webhook-dedup", "webhook")),
+    "drained": (drained, ("outbox", "webhook-dedup")),
     "receipted": (receipted, _CALLING_BACK),
-    "followed": (followed, ("govuk-notify", "nhs-notify")),
+    "followed": (followed, ("govuk-notify", "webhook-dedup")),
     "left-before": (left_before, ("govuk-notify", "nhs-notify", "smtp")),
     "left-after": (left_after, ("outbox", "nhs-notify", "webhook")),
 }

@@ -49,6 +49,20 @@ SORTS = {
     "nhs-notify": "idempotent",
     "smtp": "neither",
     "webhook": "neither",
+    "webhook-dedup": "idempotent",
+}
+_STATUS = "https://fhir.hl7.org.uk/{}UKCore-NHSNumberVerificationStatus"
+_VERIFIED = {
+    "system": NHS_NUMBER,
+    "value": "9990548609",
+    "extension": [
+        {
+            "url": _STATUS.format("StructureDefinition/Extension-"),
+            "valueCodeableConcept": {
+                "coding": [{"system": _STATUS.format("CodeSystem/"), "code": "01"}]
+            },
+        }
+    ],
 }
 _PATIENCE = 60.0
 _FORKS = multiprocessing.get_context("forkserver")
@@ -157,6 +171,11 @@ class Stage:
     away: bool = False
     store: Running | None = None
     started: list[Running] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """What the service calls the provider."""
+        return self.provider.removesuffix("-dedup")
 
     def start(self, command: str = "serve", *more: str, **changes: str) -> Running:
         """Start a command in a process of its own; `changes` are variables."""
@@ -285,8 +304,7 @@ def a_stage(
             if store is None:
                 stage.store = stage.start("sandbox").wait_until_up()
                 stage.direct = stage.store.url
-            number = {"system": NHS_NUMBER, "value": "9990548609"}
-            put(stage.direct, a_patient_resource(identifier=[number]))
+            put(stage.direct, a_patient_resource(identifier=[_VERIFIED]))
             away = Reply(503, b"away", "text/plain")
 
             def hook(_: Request) -> Reply | None:
@@ -295,7 +313,7 @@ def a_stage(
             with reverse_proxy(stage.direct, hook) as base:
                 channel = "email" if provider == "smtp" else "sms"
                 stage.environment = write_settings(
-                    folder, base, provider=provider, channel=channel, **TIMES, **settings
+                    folder, base, provider=stage.name, channel=channel, **TIMES, **settings
                 )
                 if fallback:
                     policy = folder / "policy.yaml"
@@ -350,13 +368,15 @@ def _behind(provider: str) -> Iterator[tuple[Any, dict[str, str]]]:
                         "FHIRMSG_NHS_NOTIFY_CALLBACK_API_KEY": fake_nhs_notify.API_KEY,
                     },
                 )
-        case "webhook":
-            with FakeGateway() as gateway:
+        case "webhook" | "webhook-dedup":
+            drops = provider == "webhook-dedup"
+            with FakeGateway(deduplicates=drops) as gateway:
                 yield (
                     gateway,
                     {
                         "FHIRMSG_WEBHOOK_URL": f"{gateway.url}/messages",
                         "FHIRMSG_WEBHOOK_SECRETS": fake_gateway.SECRET,
+                        "FHIRMSG_WEBHOOK_DEDUPLICATES": str(drops).lower(),
                     },
                 )
         case _:
