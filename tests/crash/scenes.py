@@ -209,7 +209,7 @@ def _asked(stage: Stage, fate: Mapping[str, str], body: dict[str, Any]) -> Playe
 def _watch(running: Running, done: Callable[[], bool]) -> None:
     """Wait until a process has done its part, or died at it."""
     until = time.monotonic() + _PATIENCE
-    while not done() and running.process.exitcode is None:
+    while not done() and running.status is None:
         assert time.monotonic() < until, (running.effects, running.output.read_text())
         time.sleep(0.05)
 
@@ -241,7 +241,7 @@ def judged(played: Played) -> list[str]:
     stage = played.stage
     stage.end_services()
     status, said = stage.run("recover")
-    faults = [] if status == 0 else [f"recover: {said}"]
+    faults = [] if status == 0 else [f"recover: {status} {said}"]
     sort, arrived = SORTS[stage.provider], stage.references()
     ids = [ID, f"{ID}-2"][: played.legs]
     entries = stage.record()
@@ -259,7 +259,7 @@ def judged(played: Played) -> list[str]:
         faults.append(f"answered {played.answer.get('status')}")
     status, said = stage.run("reconcile", "--since", "1h")
     if status != 0:
-        faults.append(f"reconcile: {said}")
+        faults.append(f"reconcile: {status} {said}")
     return faults
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -65,6 +66,9 @@ _VERIFIED = {
     ],
 }
 _PATIENCE = 60.0
+# A process that is asked after by two threads at once tells its status to one of them alone, and
+# starting one asks after all.
+_ONE_AT_A_TIME = threading.Lock()
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["tests.crash.serve", "fhirmsg.sandbox.__main__", "pytest"])
 
@@ -90,6 +94,12 @@ class Running:
         return [line.partition(" ")[2] for line in self.effects_file.read_text().splitlines()]
 
     @property
+    def status(self) -> int | None:
+        """How it ended, None while it has not."""
+        with _ONE_AT_A_TIME:
+            return self.process.exitcode
+
+    @property
     def stopped(self) -> bool:
         """Whether it sleeps by SIGSTOP."""
         with suppress(OSError):
@@ -99,7 +109,7 @@ class Running:
     @property
     def killed(self) -> bool:
         """Whether it went by SIGKILL."""
-        return self.process.exitcode == -signal.SIGKILL
+        return self.status == -signal.SIGKILL
 
     def wait_until_up(self) -> Running:
         """Wait until it listens. Raises Died."""
@@ -115,8 +125,10 @@ class Running:
 
     def wait_until_gone(self, seconds: float) -> bool:
         """Wait for its end; tells whether it came."""
-        self.process.join(seconds)
-        return self.process.exitcode is not None
+        until = time.monotonic() + seconds
+        while self.status is None and time.monotonic() < until:
+            time.sleep(0.02)
+        return self.status is not None
 
     def wake(self) -> None:
         """Have it go on."""
@@ -125,12 +137,11 @@ class Running:
 
     def end(self) -> None:
         """End it in order, and for certain."""
-        if self.process.exitcode is None:
-            self.process.terminate()
-            self.process.join(20)
-        if self.process.exitcode is None:
-            self.process.kill()
-            self.process.join(20)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if self.status is None and self.process.pid is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(self.process.pid, number)
+                self.wait_until_gone(20)
 
     def post(self, path: str, **request: Any) -> requests.Response:
         """POST to it. Raises Died when it went."""
@@ -152,7 +163,7 @@ class Running:
     def _wait(self, is_so: Callable[[], bool]) -> None:
         until = time.monotonic() + _PATIENCE
         while not is_so():
-            if self.process.exitcode is not None:
+            if self.status is not None:
                 raise Died(self.output.read_text())
             assert time.monotonic() < until, self.output.read_text()
             time.sleep(0.02)
@@ -184,7 +195,8 @@ class Stage:
         output.touch(0o600)
         environment = {**self.environment, **changes, "CRASH_EFFECTS": str(effects)}
         process = _FORKS.Process(target=forked, args=([command, *more], environment, str(output)))
-        process.start()
+        with _ONE_AT_A_TIME:
+            process.start()
         running = Running(process=process, output=output, effects_file=effects)
         self.started.append(running)
         return running
@@ -193,8 +205,8 @@ class Stage:
         """Run a command to its end; gives its exit status and what it said."""
         running = self.start(command, *more)
         assert running.wait_until_gone(_PATIENCE), running.output.read_text()
-        assert running.process.exitcode is not None
-        return running.process.exitcode, running.output.read_text()
+        assert running.status is not None
+        return running.status, running.output.read_text()
 
     def message(self, number: int = 0) -> dict[str, Any]:
         """Give the body of a message; each number has words of its own."""
