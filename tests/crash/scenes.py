@@ -159,7 +159,7 @@ def followed(stage: Stage, fate: Mapping[str, str]) -> Played:
     _watch(doomed, lambda: "journal done fallback" in doomed.effects)
     if fate:
         last = caller.running if caller.running is not doomed else stage.start()
-        _watch(last, lambda: "journal done fallback" in last.effects)
+        _watch(last, lambda: not stage.owed())
     return Played(stage, doomed, answer, legs=2)
 
 

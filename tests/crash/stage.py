@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from multiprocessing.context import ForkServerProcess
@@ -19,6 +19,7 @@ from typing import Any
 import requests
 
 from fhirmsg.calls import message_id_for
+from fhirmsg.journal import SqliteJournal
 from fhirmsg.ports import Callback
 from fhirmsg.providers.outbox import Outbox
 from tests.builders import NHS_NUMBER
@@ -65,6 +66,8 @@ _VERIFIED = {
         }
     ],
 }
+# Items are counted without being opened.
+_ANY_KEY = b"a key of the tests that opens nothing"
 _PATIENCE = 60.0
 # A process that is asked after by two threads at once tells its status to one of them alone, and
 # starting one asks after all.
@@ -263,6 +266,11 @@ class Stage:
                     for letter in self.service.letters
                 )
         return Counter(each.reference for each in self.service.taken)
+
+    def owed(self) -> int:
+        """Tell how many items the journal has."""
+        with closing(SqliteJournal(self.environment["FHIRMSG_JOURNAL_FILE"], [_ANY_KEY])) as kept:
+            return sum(kept.lengths().values())
 
     def record(self) -> list[dict[str, Any]]:
         """Give every Communication."""
