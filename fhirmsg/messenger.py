@@ -304,6 +304,9 @@ class Messenger:
         if attempt_id is not None:
             draft = replace(draft, attempt=attempt_id)
         if gone is not None:
+            if gone.status is not EntryStatus.NOT_DONE:
+                # Another process of this host opened it while this one read and asked.
+                return self._already_there(call, gone, desk)
             ours = desk.log.claim(gone, draft, draft.attempt)
             if ours is None:
                 still_running(2)

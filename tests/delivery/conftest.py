@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -20,10 +20,15 @@ class Line:
     base: str = ""
     away: bool = False
     refuses: str = ""
+    meanwhile: Callable[[], object] | None = None
 
     def answer(self, request: Request) -> Reply | None:
         """Answer in the server's place while it is away, or refuse writes of one type."""
         if self.away:
+            # Once, in the midst of somebody's request.
+            happens, self.meanwhile = self.meanwhile, None
+            if happens is not None:
+                happens()
             return Reply(503, b"away", "text/plain")
         writing = request.method in ("POST", "PUT") and b'"batch"' not in request.body[:200]
         if self.refuses and writing and self.refuses.encode() in request.body[:400]:

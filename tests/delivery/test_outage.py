@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from fhirmsg.journal import SqliteJournal
 from fhirmsg.ports import Outcome, ProviderKind
 from tests.delivery.conftest import Line
-from tests.delivery.desk import Office, Taking
+from tests.delivery.desk import RECORD_KEY, Office, Taking
 from tests.world import an_objection_resource, put
 
 
@@ -222,3 +223,22 @@ def test_receipts_and_stops_are_kept_and_put_on_record_later(line: Line, office:
     [consent] = office.resources("Consent")
     assert consent["provision"]["type"] == "deny"
     assert office.send("next")["status"] == "refused"
+
+
+@pytest.mark.parametrize("kind", [ProviderKind.NEITHER, ProviderKind.SEARCHABLE])
+def test_what_another_process_of_the_host_sends_meanwhile_is_not_sent_over_it(
+    line: Line, kind: ProviderKind
+) -> None:
+    journal, provider = SqliteJournal(None, [RECORD_KEY]), Taking(kind=kind)
+    one, other = (
+        Office(base=line.base, direct=line.direct, first=provider, journal=journal)
+        for _ in range(2)
+    )
+    line.away = True
+    line.meanwhile = other.emergency
+    answer = one.emergency()
+    assert (answer["http"], answer["replayed"], len(provider.taken)) == (200, True, 1)
+    line.away = False
+    one.catch_up()
+    [entry] = one.record()
+    assert entry["status"] == "completed"
