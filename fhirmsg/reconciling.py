@@ -37,13 +37,6 @@ _ASKED = (
     *("unknown", "still-open", "several-entries", "sent-twice", "sent-though-not-done"),
     "emergency-unfiled",
 )
-    "unknown",
-    "still-open",
-    "several-entries",
-    "sent-twice",
-    "sent-though-not-done",
-    "emergency-unfiled",
-)
 # A provider may list with a delay, and clocks differ.
 _SLACK = timedelta(minutes=5)
 
