@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fhirmsg.calls import Times
+from tests.builders import NHS_NUMBER
 from tests.delivery.desk import Office
 from tests.rigs import faults
 from tests.rigs.faultproxy import FaultProxy
@@ -82,15 +83,29 @@ class Lane:
         self.proxy.accept()
 
 
+def amara() -> dict[str, Any]:
+    """Give Amara with an NHS number that somebody verified, as NHS Notify needs it."""
+    status = {
+        "system": "https://fhir.hl7.org.uk/CodeSystem/UKCore-NHSNumberVerificationStatus",
+        "code": "01",
+    }
+    verified = {
+        "url": "https://fhir.hl7.org.uk/StructureDefinition/Extension-UKCore-NHSNumberVerificationStatus",
+        "valueCodeableConcept": {"coding": [status]},
+    }
+    identifier = {"system": NHS_NUMBER, "value": "9990000018", "extension": [verified]}
+    return a_patient_resource(identifier=[identifier])
+
+
 @contextmanager
 def lane_to(server: str) -> Iterator[Lane]:
     """Put Amara on a server, and the proxy before it."""
-    put(server, a_patient_resource())
+    put(server, amara())
     with FaultProxy.before(server) as proxy:
         yield Lane(server, proxy)
 
 
-def end_of(office: Office, key: str = "key-1", seconds: float = 20.0) -> Any:
+def end_of(office: Office, seconds: float = 20.0, **changes: Any) -> Any:
     """Make the same call again until it is answered with a state; gives that answer.
 
     Between two calls the service catches up and recovers, as it does by itself.
@@ -99,7 +114,7 @@ def end_of(office: Office, key: str = "key-1", seconds: float = 20.0) -> Any:
     while True:
         office.catch_up()
         office.service.catch_up.recover()
-        answer = office.send(key)
+        answer = office.send(**changes)
         if answer["http"] < 300 or time.monotonic() > until:
             office.catch_up()
             return answer
