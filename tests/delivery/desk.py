@@ -116,6 +116,7 @@ class Office:
     times: Times = field(default_factory=lambda: Times(start_within=5.0, handoff=5.0, margin=0.0))
     journal: SqliteJournal | None = None
     read_timeout: float = 5.0
+    authorization: str | None = None
 
     def __post_init__(self) -> None:
         """Compose it."""
@@ -126,6 +127,7 @@ class Office:
                 connect_timeout=1,
                 read_timeout=self.read_timeout,
                 call_deadline=self.read_timeout,
+                authorization=self.authorization,
             ),
             policies={"A12345": rules},
             clients=(

@@ -103,7 +103,7 @@ def test_a_text_adds_no_header_to_a_request(
 def test_what_a_caller_puts_into_headers_goes_no_further(
     service: tuple[Whole, FlaskClient], header: str
 ) -> None:
-    found, client = service
+    _, client = service
     name = f"HTTP_{header.upper().replace('-', '_')}"
     answer = client.get(
         "/v1/rules",

@@ -1,4 +1,4 @@
-"""The whole service with real providers before fakes, asked over a real socket or in this process."""
+"""The whole service: every provider before its fake, in this process or in one of its own."""
 
 from __future__ import annotations
 
