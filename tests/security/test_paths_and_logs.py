@@ -50,7 +50,7 @@ TRICKS = [
         "amara%5f",
         "'--",
     ),
-    *("webhook%2f..%2fwebhook", "WEBHOOK", "webhook%00", "webhook%20", "outbox", "smtp"),
+    *("'--", "webhook%2f..%2fwebhook", "WEBHOOK", "webhook%00", "webhook%20", "outbox", "smtp"),
 ]
 NO_LINE = 'x"}\r\n{"level": "info", "message": "forged"}\x1b[2J\x1b[31m'
 
