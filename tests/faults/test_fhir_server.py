@@ -64,7 +64,7 @@ EXPECTED: dict[str, tuple[Told, Told, Told]] = {
     "settle": (SENT, SENT_OWED, SENT_UNSEEN),
 }
 # The others wait out the same pauses, and are asked for with FHIRMSG_TEST_LONG=1.
-ALWAYS_ON_AND_ON = frozenset({REFUSED, "reset-before-answer", "503"})
+ALWAYS_ON_AND_ON = frozenset({REFUSED, "reset-before-answer"})
 SELDOM_ONCE = frozenset(
     {
         *((step, "drip") for step in EXPECTED),
@@ -152,7 +152,7 @@ def test_a_fault_that_goes_on(lane: Lane, step: str, name: str) -> None:
 
 
 @pytest.mark.hapi
-@pytest.mark.parametrize("lasting", [False, True])
+@pytest.mark.parametrize("lasting", [False, pytest.param(True, marks=LONG_ALONE)])
 @pytest.mark.parametrize(("step", "name"), ON_HAPI)
 def test_a_fault_before_a_real_server(hapi: str, step: str, name: str, lasting: bool) -> None:
     with lane_to(hapi) as lane:
