@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,8 @@ def _service() -> Iterator[Service]:
         logs.configure(settings.log_level)
         from fhirmsg.app import compose
 
-        yield compose(settings)
+        # The serving process beside this one has the port of the figures.
+        yield compose(replace(settings, metrics=None))
     except SettingsError as error:
         click.echo("The settings are not right; correct this first:", err=True)
         for fault in error.faults:

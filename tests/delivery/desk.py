@@ -110,17 +110,25 @@ class Office:
 
     base: str
     direct: str
-    first: Taking = field(default_factory=Taking)
-    second: Taking = field(default_factory=lambda: Taking(name="second"))
+    first: Any = field(default_factory=Taking)
+    second: Any = field(default_factory=lambda: Taking(name="second"))
     more_policy: str = ""
     times: Times = field(default_factory=lambda: Times(start_within=5.0, handoff=5.0, margin=0.0))
     journal: SqliteJournal | None = None
+    read_timeout: float = 5.0
+    authorization: str | None = None
 
     def __post_init__(self) -> None:
         """Compose it."""
         rules = policy(self.more_policy, platforms=PLATFORMS)
         settings = Settings(
-            fhir=FhirServer(base_url=self.base, connect_timeout=1, read_timeout=5, call_deadline=5),
+            fhir=FhirServer(
+                base_url=self.base,
+                connect_timeout=1,
+                read_timeout=self.read_timeout,
+                call_deadline=self.read_timeout,
+                authorization=self.authorization,
+            ),
             policies={"A12345": rules},
             clients=(
                 Client(

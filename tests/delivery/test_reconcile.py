@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import requests
 
 from fhirmsg.ports import OutboundMessage, Outcome, ProviderKind
+from fhirmsg.sandbox import Store, serve_in_thread
 from tests.delivery.conftest import Line
 from tests.delivery.desk import Office
 from tests.delivery.test_recovery import abandoned
-from tests.world import FHIR_JSON
+from tests.serving import write_settings
+from tests.world import FHIR_JSON, a_patient_resource, put
 
 
 @pytest.fixture
@@ -88,3 +94,21 @@ def test_a_provider_that_does_not_answer_is_an_exception(office: Office) -> None
     office.send()
     office.first.silent = True
     assert "provider" in unexplained(office)
+
+
+@pytest.mark.parametrize("command", [("recover",), ("reconcile", "--since", "1h")])
+def test_it_runs_beside_a_serving_process_that_serves_figures(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    with serve_in_thread(Store()) as store, socket.create_server(("127.0.0.1", 0)) as taken:
+        put(store.base_url, a_patient_resource())
+        port = str(taken.getsockname()[1])
+        environment = write_settings(tmp_path, store.base_url, FHIRMSG_METRICS_PORT=port)
+        found = subprocess.run(
+            [sys.executable, "-m", "fhirmsg", *command],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert found.returncode == 0, found.stderr
