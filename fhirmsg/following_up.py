@@ -26,6 +26,8 @@ audit = logging.getLogger("fhirmsg.audit")
 
 REVIEW = "emergency-review"
 HOLD = "hold"
+STILL_OPEN = "still-open"
+_RETRIED = "The same call came again and told what became of the message."
 _UNREMEMBERED = "declined-unrecorded"
 
 _REVIEW_TEXT = (
@@ -276,6 +278,11 @@ class FollowUp:
         if call.policy.hold_tasks and call.request.evidence != Evidence():
             key = task_key(call.message_id, HOLD)
             self._safely(call, lambda: self._log.close_task(key, done=True, note=_SENT))
+
+    def ended_by_retry(self, call: Call) -> None:
+        """Complete what asked for this very call, where a process had left the message open."""
+        key = task_key(call.message_id, STILL_OPEN)
+        self._safely(call, lambda: self._log.close_task(key, done=True, note=_RETRIED))
 
     def ended_unsent(self, call: Call, entry: Entry, attempts: Iterable[str | None]) -> None:
         """Cancel the review of an emergency message that was not sent after all.

@@ -320,6 +320,8 @@ class HandOff:
         )
         entry = settled or attempt.entry
         self._follow_up.handed_off(attempt.call, entry, decision)
+        if attempt.first is None:
+            self._follow_up.ended_by_retry(attempt.call)
         if accepted:
             self._follow_up.sent(attempt.call)
         if accepted and decision is None:

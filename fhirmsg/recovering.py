@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from fhirmsg.calls import Times
 from fhirmsg.errors import ProviderSilent
-from fhirmsg.following_up import REVIEW, ask_for_evidence, ask_for_review
+from fhirmsg.following_up import REVIEW, STILL_OPEN, ask_for_evidence, ask_for_review
 from fhirmsg.guidance.policy import LocalPolicy
 from fhirmsg.handing_off import UNKNOWN
 from fhirmsg.messenger import look_up
@@ -121,7 +121,7 @@ class Recovery:
         if provider is None:
             return self._unknown(entry, _NO_PROVIDER)
         if provider.kind is ProviderKind.REJECTS_REPEATS:
-            self._log.ask_a_person(entry, "still-open", _STILL_OPEN)
+            self._log.ask_a_person(entry, STILL_OPEN, _STILL_OPEN)
             self._release(entry)
             return "left for a retry"
         if provider.kind is ProviderKind.NEITHER or _is_forgotten(provider, age):

@@ -161,7 +161,8 @@ class Replies:
 
 def objection(reply: Reply, provider: str, patient: str, at: datetime) -> Resource:
     """Give the Consent that a STOP is: an objection to this channel, of every sender here."""
-    key = f"{provider}:{reply.id}:{patient}"
+    # One for each person and channel, until it is withdrawn: a second STOP says nothing new.
+    key = f"{provider}:{reply.channel}:{patient}"
     return {
         "resourceType": "Consent",
         "meta": {"security": [LABEL_RESTRICTED]},
@@ -201,4 +202,5 @@ def objection(reply: Reply, provider: str, patient: str, at: datetime) -> Resour
 
 def _by_stop(consent: Resource) -> str:
     [identifier] = consent["identifier"]
-    return "identifier=" + quote(f"{identifier['system']}|{identifier['value']}", safe="")
+    token = quote(f"{identifier['system']}|{identifier['value']}", safe="")
+    return f"identifier={token}&status=active"

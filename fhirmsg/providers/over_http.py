@@ -31,11 +31,15 @@ _ANYWHERE = {301: Outcome.RETRYABLE, 307: Outcome.RETRYABLE, 308: Outcome.RETRYA
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpAnswer:
-    """An answer that came whole. payload: of its JSON object, empty when it is none."""
+    """An answer that came whole. payload: of its JSON object, empty when it is none.
+
+    is_page: it is for people to look at, as a log-in page that stands before a service.
+    """
 
     status: int
     payload: Mapping[str, Any] = field(repr=False)
     retry_after: int | None = None
+    is_page: bool = False
 
     @property
     def succeeded(self) -> bool:
@@ -209,6 +213,7 @@ def _read(response: requests.Response) -> HttpAnswer:
         status=response.status_code,
         payload=payload if isinstance(payload, dict) else {},
         retry_after=int(after) if re.fullmatch(r"\d{1,5}", after, re.A) else None,
+        is_page=response.content.lstrip()[:1] == b"<",
     )
 
 

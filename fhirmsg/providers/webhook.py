@@ -128,7 +128,7 @@ class WebhookProvider:
         )
 
     def send(self, message: OutboundMessage, *, start_by: Deadline, deadline: Deadline) -> Receipt:
-        """Hand one message over; any 2xx is an acceptance."""
+        """Hand one message over; any 2xx is an acceptance, but for a web page."""
         if not _REFERENCE.fullmatch(message.reference):
             return Receipt(outcome=Outcome.REFUSED, reason="reference")
         at = self._now()
@@ -174,6 +174,8 @@ class WebhookProvider:
 
     def _receipt(self, answer: HttpAnswer) -> Receipt:
         number = id_of(answer.payload.get("id"))
+        if answer.succeeded and answer.is_page:
+            return Receipt(outcome=Outcome.MAY_HAVE_LEFT, reason=f"{answer.status} page")
         if answer.succeeded:
             return Receipt(outcome=Outcome.ACCEPTED, provider_id=number)
         if answer.status == 409 and self._deduplicates:

@@ -177,7 +177,6 @@ def test_a_gateway_that_promises_nothing_is_not_believed(
     ("fault", "number"),
     [
         (Fault(status=204, takes=True), None),
-        (Fault(takes=True, then="garble"), None),
         (Fault(status=200, takes=True, payload={"id": 5}), None),
         (Fault(status=200, takes=True, payload={"id": "<script>"}), None),
         (Fault(status=201, takes=True, payload={"id": "x-1"}), "x-1"),
@@ -190,6 +189,13 @@ def test_any_success_is_an_acceptance_with_or_without_an_id(
     gateway.faults.append(fault)
     receipt = send(provider)
     assert (receipt.outcome, receipt.provider_id) == (Outcome.ACCEPTED, number)
+
+
+def test_a_web_page_in_place_of_an_answer_tells_nothing(
+    gateway: FakeGateway, provider: WebhookProvider
+) -> None:
+    gateway.faults.append(Fault(takes=True, then="garble"))
+    assert send(provider).outcome is Outcome.MAY_HAVE_LEFT
 
 
 @pytest.mark.parametrize(("row", "outcome"), ERRORS.items(), ids=str)
