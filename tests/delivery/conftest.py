@@ -21,9 +21,16 @@ class Line:
     away: bool = False
     refuses: str = ""
     meanwhile: Callable[[], object] | None = None
+    hook: Callable[[Request], Reply | None] = lambda request: None
 
     def answer(self, request: Request) -> Reply | None:
-        """Answer in the server's place while it is away, or refuse writes of one type."""
+        """Answer in the server's place while it is away, or refuse writes of one type.
+
+        hook: answers for the test before all else.
+        """
+        reply = self.hook(request)
+        if reply is not None:
+            return reply
         if self.away:
             # Once, in the midst of somebody's request.
             happens, self.meanwhile = self.meanwhile, None
