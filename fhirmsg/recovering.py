@@ -131,10 +131,13 @@ class Recovery:
 
     def _unknown(self, entry: Entry, text: str) -> str:
         ours = self._claimed(entry)
-        if ours is None or self._log.settle(ours, EntryStatus.UNKNOWN) is None:
+        if ours is None:
             return "taken by another"
+        # People are asked first, since nobody looks again at an entry that has its end.
         ask_for_review(self._log, entry)
         self._log.ask_a_person(entry, "unknown", text)
+        if self._log.settle(ours, EntryStatus.UNKNOWN) is None:
+            return "taken by another"
         return "unknown"
 
     def _found(self, entry: Entry, receipt: Receipt) -> str:
@@ -142,6 +145,8 @@ class Recovery:
         ours = self._claimed(entry)
         if ours is None:
             return "taken by another"
+        ask_for_review(self._log, entry)
+        ask_for_evidence(self._log, entry)
         settled = self._log.settle(
             ours,
             EntryStatus.COMPLETED if accepted else EntryStatus.STOPPED,
@@ -150,8 +155,6 @@ class Recovery:
         )
         if settled is None:
             return "taken by another"
-        ask_for_review(self._log, entry)
-        ask_for_evidence(self._log, entry)
         return "completed" if accepted else "stopped"
 
     def _not_there(self, entry: Entry) -> str:

@@ -30,6 +30,7 @@ FEW = (
     ("receipted", "govuk-notify"),
     ("followed", "govuk-notify"),
     ("left-before", "govuk-notify"),
+    ("left-before", "smtp"),
     ("left-after", "nhs-notify"),
 )
 ON_HAPI = [
