@@ -304,6 +304,10 @@ class HandOff:
         )
         if not accepted and attempt.entry.sealed is not None:
             self._written(attempt, lambda: self._failing(attempt.entry))
+        if accepted and decision is None:
+            # First, since nobody looks again at an entry that has its end.
+            brings = attempt.call.request.evidence != NO_EVIDENCE
+            ask_for_evidence(self._log, attempt.began or attempt.entry, surely=brings)
         own_time = clock.now() if decision is not None else _opened_at(attempt.began)
         settled = self._written(
             attempt,
@@ -324,9 +328,6 @@ class HandOff:
             self._follow_up.ended_by_retry(attempt.call)
         if accepted:
             self._follow_up.sent(attempt.call)
-        if accepted and decision is None:
-            brings = attempt.call.request.evidence != NO_EVIDENCE
-            ask_for_evidence(self._log, attempt.began or attempt.entry, surely=brings)
         what = "accepted" if accepted else "refused by the provider"
         note(attempt.call, what, decision, reason=receipt.reason)
         return answers.for_entry(
@@ -343,6 +344,8 @@ class HandOff:
         decision = None if ground is None else ground.decision
         sending = decision if decision and decision.verdict is Verdict.SEND else None
         self._marks.end(attempt.entry, EntryStatus.UNKNOWN)
+        # First, since nobody looks again at an entry that says unknown.
+        self._log.ask_a_person(attempt.entry, "unknown", UNKNOWN)
         settled = self._written(
             attempt,
             lambda: self._log.settle(
@@ -354,7 +357,6 @@ class HandOff:
             ),
         )
         self._follow_up.handed_off(attempt.call, settled or attempt.entry, sending)
-        self._log.ask_a_person(attempt.entry, "unknown", UNKNOWN)
         note(attempt.call, "may have left", decision)
         answer = answers.for_entry(
             attempt.call,

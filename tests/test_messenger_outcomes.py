@@ -19,9 +19,9 @@ from fhirmsg.guidance.decision import decide
 from fhirmsg.guidance.record import Gap
 from fhirmsg.guidance.request import Evidence, IndividualCheck, Service
 from fhirmsg.guidance.terms import Channel, Declared, Protects
-from fhirmsg.ports import EntryStatus, Opened, Opening, ProviderKind, Receipt, TaskDraft
+from fhirmsg.ports import Entry, EntryStatus, Opened, Opening, ProviderKind, Receipt, TaskDraft
 from tests import builders, emergencies
-from tests.fakes import ACCEPTED, MAY_HAVE_LEFT, REFUSED, RETRYABLE
+from tests.fakes import ACCEPTED, MAY_HAVE_LEFT, REFUSED, RETRYABLE, FakeLog
 from tests.messaging import Desk, a_desk, moved, overridden, refused
 
 SERVICE = "http://snomed.info/sct|310098006"
@@ -121,6 +121,30 @@ def test_the_review_stands_whatever_became_of_the_message(receipt: Receipt) -> N
     desk.send()
     assert "emergency-review" in kept(desk)
     assert desk.log.closed == [] or all(done for _, done, _ in desk.log.closed)
+
+
+class AskingLog(FakeLog):
+    """Tells among its events when somebody was asked."""
+
+    def ask_a_person(self, entry: Entry, code: str, text: str) -> None:
+        """Remember the reason."""
+        super().ask_a_person(entry, code, text)
+        self.events.append(f"ask {code}")
+
+
+def test_a_person_is_asked_before_the_entry_says_that_nobody_knows() -> None:
+    """Whoever dies in between leaves an entry that somebody looks at again."""
+    desk = a_desk(log=AskingLog())
+    desk.provider.script = [MAY_HAVE_LEFT]
+    desk.send()
+    assert desk.log.events[-2:] == ["ask unknown", "settle unknown"]
+
+
+def test_a_person_is_asked_for_lost_evidence_before_the_entry_is_completed() -> None:
+    desk = a_desk(log=AskingLog()).holding(EntryStatus.IN_PROGRESS, age=1e6, on_evidence=True)
+    desk.provider.found = ACCEPTED
+    desk.send()
+    assert desk.log.events[-2:] == ["ask completed-without-evidence", "settle completed"]
 
 
 def stop_second_look(desk: Desk) -> None:

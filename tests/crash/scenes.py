@@ -190,6 +190,17 @@ def left_after(stage: Stage, fate: Mapping[str, str]) -> Played:
     return recovering(stage, fate, at=f"after:{_HAND_OFF[stage.provider]}")
 
 
+def taken_over(stage: Stage, fate: Mapping[str, str]) -> Played:
+    """Have an entry left open after its hand-off; the call that takes it over dies too."""
+    first = stage.start(CRASH_KILL=f"after:{_HAND_OFF[stage.provider]}")
+    try:
+        first.wait_until_up().send(KEY, stage.message())
+    except Died:
+        assert first.wait_until_gone(20)
+    time.sleep(LEASE + 1.2)
+    return _asked(stage, fate, stage.message())
+
+
 _HAND_OFF = {
     "govuk-notify": "provider POST",
     "nhs-notify": "provider POST",
@@ -223,6 +234,7 @@ SCENES: Mapping[str, tuple[Scene, tuple[str, ...]]] = {
     "sent": (sent, _ALL),
     "emergency": (emergency, _ALL),
     "recovered": (recovered, ("govuk-notify", "nhs-notify", "webhook")),
+    "taken-over": (taken_over, _ALL),
     "outage": (outage, _UNREAD),
     "outage-ends": (outage_ends, ("govuk-notify", "webhook-dedup", "webhook")),
     "drained": (drained, ("outbox", "webhook-dedup")),
