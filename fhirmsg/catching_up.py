@@ -52,7 +52,7 @@ _NOTHING_LEFT_TEXT = (
 class Drains(Protocol):
     """Writes owed writes and emergencies (`fhirmsg.fhir.backlog`)."""
 
-    def drain(self, *, limit: int = 100) -> int:
+    def drain(self, *, limit: int = 100, patient: bool = True) -> int:
         """Write what is due; gives how many items left.
 
         Raises JournalUnavailable, and RecordUnavailable while the server is away.
@@ -124,7 +124,7 @@ class CatchUp:
                 self._away = False
                 self._journal.hurry()
             try:
-                gone = self._backlog.drain(limit=_MANY)
+                gone = self._backlog.drain(limit=_MANY, patient=sending)
                 gone += self._apply_receipts()
                 gone += self._each(Owed.REPLY, self._reply)
                 return gone + (self._each(Owed.FALLBACK, self._go_on) if sending else 0)

@@ -55,7 +55,7 @@ log = logging.getLogger("fhirmsg.record")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 300.0
 # Who writes an emergency to the record has it for so long, before another process may.
-_DRAINED_BY, _TURN_SECONDS = "written by ", 60.0
+_DRAINED_BY, _TURN_SECONDS = "written by ", 20.0
 _TWICE = (
     "The FHIR server was away, and this message was sent in an emergency from two places: both "
     "entries are true. Tell the person who received it twice if that can matter, and find out "
@@ -104,8 +104,11 @@ class Backlog:
             owing.CONSENT: self._create,
         }
 
-    def drain(self, *, limit: int = 100) -> int:
+    def drain(self, *, limit: int = 100, patient: bool = True) -> int:
         """Write what is due; gives how many items left the journal.
+
+        patient: leave an emergency to another process that began to write it a moment ago. Two
+        that write it at once make one entry, and may tell those who audit twice.
 
         Raises JournalUnavailable, and RecordUnavailable when the server does not answer at all:
         then every item stays as it was.
@@ -114,7 +117,7 @@ class Backlog:
         for item in self._journal.due([Owed.WRITE, Owed.EMERGENCY], limit=limit):
             if item.owed is Owed.EMERGENCY and item.state == EntryStatus.IN_PROGRESS:
                 continue
-            mine = self._taken(item)
+            mine = self._taken(item, patient)
             if mine is None:
                 continue
             if self._is_written(mine):
@@ -125,11 +128,11 @@ class Backlog:
                 raise RecordUnavailable("The FHIR server does not answer; the writes stay owed.")
         return gone
 
-    def _taken(self, item: JournalItem) -> JournalItem | None:
+    def _taken(self, item: JournalItem, patient: bool) -> JournalItem | None:
         """Take an emergency for this process alone; None while another one is writing it."""
         if item.owed is not Owed.EMERGENCY or item.attempt == self._own:
             return item
-        others = item.attempt.startswith(_DRAINED_BY)
+        others = patient and item.attempt.startswith(_DRAINED_BY)
         if others and item.age_seconds is not None and item.age_seconds < _TURN_SECONDS:
             return None
         return self._journal.change(item, attempt=self._own)

@@ -206,7 +206,7 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> None:
             settings,
             providers=counted_providers(settings, effects),
             journal=CountedJournal(settings.journal_file, [settings.record_key]),
-            session=counted_session(settings, effects, "fhir"),
+            session_factory=lambda **_: counted_session(settings, effects, "fhir"),
         )
 
     # So that it is the command itself that runs, with everything it does beside composing.
