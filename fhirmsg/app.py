@@ -70,6 +70,7 @@ class Service:
     """Every part of one process, composed. `providers` are those behind the circuit breakers."""
 
     app: Flask
+    messenger: Messenger
     client: FhirClient
     journal: Journal
     providers: Mapping[str, Provider]
@@ -173,6 +174,7 @@ def compose(
         background.append(_metrics_server(metrics, settings.metrics))
     return Service(
         app=app,
+        messenger=messenger,
         client=client,
         journal=journal,
         providers=ways,

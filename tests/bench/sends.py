@@ -1,37 +1,188 @@
-"""One send beside the same HTTP calls made bare, and sends a second. Run by hand:
+"""One send beside the same calls made bare, and sends a second. Run by hand:
 
-    python -m tests.bench.sends            # HAPI, started here, and the embedded store
-    python -m tests.bench.sends --store    # the embedded store alone
+    python -m tests.bench.sends              # HAPI, started here, and the embedded store
+    python -m tests.bench.sends --store      # the embedded store alone
+    python -m tests.bench.sends --profile    # where the time of a send goes, on HAPI
 
-Prints medians and ratios of one run. The bare calls go through a plain `requests` session with
-bodies prepared beforehand and answers parsed as JSON, so the ratio is what fhirmsg itself costs:
-reading facts, deciding twice, building and validating the entry. Both kinds alternate, so that a
-server that gets slower slows both.
+Prints medians and ratios of one run. A send is one e-mail over SMTP by the parts that `serve` has
+(journal on disk, breakers, audit, log lines); the bare calls are those of such a send (`bare.py`).
+They alternate, so that a server that gets slower slows both.
 """
 
 from __future__ import annotations
 
-import statistics
+import cProfile
+import pstats
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median, quantiles
 from uuid import uuid4
 
 import requests
 
+from fhirmsg import logs
+from fhirmsg.answers import State
+from fhirmsg.app import compose
 from fhirmsg.calls import Call, message_id_for
-from fhirmsg.fhir.client import FhirClient, FhirServer
-from fhirmsg.fhir.log import FhirCommunicationLog
-from fhirmsg.fhir.reader import FhirRecordReader
+from fhirmsg.config import Settings
+from fhirmsg.fhir.client import FhirServer
+from fhirmsg.guidance.policy import LocalPolicy
+from fhirmsg.guidance.terms import Channel
 from fhirmsg.http import make_session
 from fhirmsg.messenger import Messenger
-from fhirmsg.providers.outbox import Outbox
-from tests import builders
+from fhirmsg.providers.smtp import SmtpProvider, SmtpSettings
+from tests import builders, policies, world
+from tests.bench.bare import BareSend, Letter, taken_down
 from tests.hapi.server import HapiServer
+from tests.providers.servers import mail_server
 
-ROUNDS = 150
-FHIR = {"Content-Type": "application/fhir+json", "Accept": "application/fhir+json"}
+AIM = 1.10
+ROUNDS = 200
+WARM_UP = 150
+PATIENTS = [f"Patient/bench-{number:05}" for number in range(2000)]
+FROM, TO = "noreply@surgery.example", "amara@example.com"
+PLATFORMS = """
+platforms:
+  letters: {provider: smtp, channels: [email], approved: {from: 2025-01-01, until: null},
+            fallbacks: [], notifies_by: []}
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk:
+    """The messenger as it is composed for `serve`, and the calls of one of its sends."""
+
+    messenger: Messenger
+    policy: LocalPolicy
+    bare: BareSend
+
+    def send(self, patient: str) -> None:
+        """Send one e-mail."""
+        send(self.messenger, self.policy, patient)
+
+
+def send(messenger: Messenger, policy: LocalPolicy, patient: str) -> None:
+    """Send one e-mail to a patient, under a new key."""
+    call = Call(
+        request=builders.a_request(
+            patient=patient, recipient=patient, channel=Channel.EMAIL, platform="letters"
+        ),
+        policy=policy,
+        message_id=message_id_for("bench", str(uuid4())),
+        client_id="bench",
+        correlation_id=str(uuid4()),
+    )
+    answer = messenger.send(call)
+    assert answer.status is State.ACCEPTED, answer
+
+
+def put_patients(base: str) -> None:
+    """Put as many patients on the server as are written to: the same words go to nobody twice."""
+    entries = [
+        {
+            "resource": world.a_patient_resource(id=reference.partition("/")[2]),
+            "request": {"method": "PUT", "url": reference},
+        }
+        for reference in PATIENTS
+    ]
+    for start in range(0, len(entries), 200):
+        bundle = {"resourceType": "Bundle", "type": "batch", "entry": entries[start : start + 200]}
+        requests.post(base, json=bundle, headers=world.FHIR_JSON, timeout=60).raise_for_status()
+
+
+@contextmanager
+def a_desk(base: str) -> Iterator[Desk]:
+    """Compose the parts before a FHIR server and a mail server, and take one send down."""
+    put_patients(base)
+    policy = policies.policy(platforms=PLATFORMS)
+    with (
+        tempfile.TemporaryDirectory() as name,
+        (Path(name) / "log").open("w") as lines,
+        mail_server() as (port, mailbox),
+    ):
+        logs.configure("INFO", lines)
+        sys.excepthook = sys.__excepthook__
+        mail = SmtpProvider(
+            SmtpSettings(host="127.0.0.1", port=port, security="none", from_address=FROM)
+        )
+        session = make_session()
+        service = compose(
+            Settings(
+                fhir=FhirServer(base_url=base),
+                policies={"A12345": policy},
+                clients=(),
+                record_key=b"a key for benchmarks, no secret.",
+                journal_file=str(Path(name).resolve() / "journal.sqlite3"),
+            ),
+            providers={"smtp": mail},
+            session=session,
+        )
+        # What the server can do is asked once and kept: that is no part of a send.
+        send(service.messenger, policy, PATIENTS[0])
+        with taken_down(session) as heard:
+            send(service.messenger, policy, PATIENTS[1])
+        content = mailbox.envelopes[-1].content
+        assert isinstance(content, bytes)
+        letter = Letter(sender=FROM, to=TO, content=content)
+        bare = BareSend(heard, letter, port, patient=PATIENTS[1])
+        print(f"  one send: {', '.join(bare.kinds)}, and an e-mail")
+        try:
+            yield Desk(messenger=service.messenger, policy=policy, bare=bare)
+        finally:
+            bare.close()
+            mail.close()
+
+
+def beside_bare_calls(desk: Desk) -> None:
+    """Alternate sends and bare calls; print medians and their ratio."""
+    taken: dict[Callable[[str], None], list[float]] = {desk.bare.make: [], desk.send: []}
+    patients = iter(PATIENTS[2:])
+    for number in range(WARM_UP + ROUNDS):
+        for do, times in taken.items():
+            patient = next(patients)
+            begin = time.perf_counter()
+            do(patient)
+            if number >= WARM_UP:
+                times.append((time.perf_counter() - begin) * 1000)
+    bare, sends = taken.values()
+    for what, times in (("the same calls bare", bare), ("one send", sends)):
+        low, _, high = quantiles(times, n=4)
+        print(f"  {what:20} median {median(times):6.2f} ms   quartiles {low:.2f} to {high:.2f}")
+    ratio = median(sends) / median(bare)
+    print(f"  {ratio:.3f} times, medians of {ROUNDS} each after {WARM_UP} (aim: {AIM:.2f} at most)")
+
+
+def throughput(desk: Desk) -> None:
+    """Print sends a second with one and with eight threads."""
+    patients = PATIENTS[-600:]
+    for threads in (1, 8):
+        some, patients = patients[:300], patients[300:]
+        with ThreadPoolExecutor(threads) as pool:
+            begin = time.perf_counter()
+            list(pool.map(desk.send, some))
+            seconds = time.perf_counter() - begin
+        print(f"  {threads} thread(s): {len(some) / seconds:.0f} sends a second")
+
+
+def profile(desk: Desk) -> None:
+    """Print which functions the time of a send goes into, all waiting left out of the list."""
+    for patient in PATIENTS[2:WARM_UP]:
+        desk.send(patient)
+    measured = cProfile.Profile(time.thread_time)
+    measured.enable()
+    for patient in PATIENTS[WARM_UP:][:ROUNDS]:
+        desk.send(patient)
+    measured.disable()
+    found = pstats.Stats(measured)
+    for order in ("cumulative", "tottime"):
+        found.sort_stats(order).print_stats(90)
 
 
 def main() -> None:
@@ -41,7 +192,11 @@ def main() -> None:
         server.start()
         try:
             print(f"HAPI at {server.url}")
-            beside_bare_calls(server.url)
+            with a_desk(server.url) as desk:
+                if "--profile" in sys.argv:
+                    profile(desk)
+                    return
+                beside_bare_calls(desk)
         finally:
             server.stop()
     store = subprocess.Popen(
@@ -51,132 +206,12 @@ def main() -> None:
         assert store.stdout is not None
         base = store.stdout.readline().split()[-1]
         print(f"Embedded store in another process at {base}")
-        beside_bare_calls(base)
-        throughput(base)
+        with a_desk(base) as desk:
+            beside_bare_calls(desk)
+            throughput(desk)
     finally:
         store.terminate()
         store.wait()
-
-
-def a_messenger(base: str) -> Messenger:
-    """Compose the real parts around the outbox."""
-    client = FhirClient(FhirServer(base_url=base), make_session())
-    return Messenger(
-        reader=FhirRecordReader(client),
-        log=FhirCommunicationLog(client),
-        providers={"outbox": Outbox(None)},
-        record_key=b"a key for benchmarks, no secret.",
-    )
-
-
-def a_call(key: str) -> Call:
-    """Give a plain reminder to the patient of `put_patient`."""
-    policy = builders.a_policy()
-    request = builders.a_request(patient="Patient/bench-a", recipient="Patient/bench-a")
-    return Call(request=request, policy=policy, message_id=message_id_for("bench", key))
-
-
-def put_patient(base: str) -> None:
-    """Put a patient with a mobile number on the server."""
-    patient = {
-        "resourceType": "Patient",
-        "id": "bench-a",
-        "birthDate": "1980-01-01",
-        "telecom": [{"system": "phone", "use": "mobile", "value": "07700 900123"}],
-    }
-    requests.put(
-        f"{base}/Patient/bench-a", json=patient, headers=FHIR, timeout=30
-    ).raise_for_status()
-
-
-class BareCalls:
-    """The calls of one send and nothing else: read, open, read again, complete.
-
-    The bodies are those of a real send, prepared beforehand, with an identifier of their own.
-    """
-
-    def __init__(self, base: str, messenger: Messenger) -> None:
-        """Take the bodies from a send that is made for the purpose."""
-        self.base, self.session = base, make_session()
-        answer = messenger.send(a_call(str(uuid4())))
-        url = f"{base}/{answer.communication}"
-        self.done = self.session.get(url, headers=FHIR, timeout=30).json()
-        del self.done["meta"]
-        late = ("delivery", "provider-id")
-        self.opened = {
-            **{name: value for name, value in self.done.items() if name not in ("id", "sent")},
-            "status": "in-progress",
-            "extension": [
-                each for each in self.done["extension"] if not each["url"].endswith(late)
-            ],
-        }
-
-    def make(self, number: str) -> None:
-        """Make them once, under a new identifier."""
-        session, base = self.session, self.base
-        system = self.opened["identifier"][0]["system"]
-        own = [{"system": system, "value": number}]
-        token = requests.utils.quote(f"{system}|{number}", safe="")
-        batch = {
-            "resourceType": "Bundle",
-            "type": "batch",
-            "entry": [
-                {"request": {"method": "GET", "url": url}}
-                for url in (
-                    "Patient/bench-a",
-                    "Consent?patient=Patient/bench-a&_count=100&_total=accurate",
-                    "RelatedPerson?patient=Patient/bench-a&_count=100&_total=accurate",
-                    f"Communication?identifier={token}",
-                )
-            ],
-        }
-        fresh = {**FHIR, "Cache-Control": "no-cache"}
-        whole = {**FHIR, "Prefer": "return=representation"}
-        once = {**whole, "If-None-Exist": f"identifier={token}"}
-        session.post(base, json=batch, headers=fresh, timeout=30).json()
-        body = {**self.opened, "identifier": own}
-        opened = session.post(f"{base}/Communication", json=body, headers=once, timeout=30).json()
-        session.post(base, json=batch, headers=fresh, timeout=30).json()
-        match = {**whole, "If-Match": f'W/"{opened["meta"]["versionId"]}"'}
-        body = {**self.done, "identifier": own, "id": opened["id"]}
-        url = f"{base}/Communication/{opened['id']}"
-        session.put(url, json=body, headers=match, timeout=30).raise_for_status()
-
-
-def beside_bare_calls(base: str) -> None:
-    """Alternate sends and bare calls; print medians and their ratio."""
-    put_patient(base)
-    messenger = a_messenger(base)
-    calls = BareCalls(base, messenger)
-    sends, bare = [], []
-    for number in range(ROUNDS + 30):
-        begin = time.perf_counter()
-        calls.make(str(uuid4()))
-        middle = time.perf_counter()
-        answer = messenger.send(a_call(f"{base} {number} {uuid4()}"))
-        end = time.perf_counter()
-        assert answer.status == "accepted-by-provider", answer
-        if number >= 30:
-            bare.append(middle - begin)
-            sends.append(end - middle)
-    ratio = statistics.median(sends) / statistics.median(bare)
-    print(
-        f"  one send {statistics.median(sends) * 1000:.2f} ms, the same calls bare "
-        f"{statistics.median(bare) * 1000:.2f} ms (medians of {ROUNDS}): {ratio:.3f} times"
-    )
-
-
-def throughput(base: str) -> None:
-    """Print sends a second with one and with eight threads."""
-    messenger = a_messenger(base)
-    for threads in (1, 8):
-        count = 200
-        with ThreadPoolExecutor(threads) as pool:
-            begin = time.perf_counter()
-            answers = list(pool.map(lambda _: messenger.send(a_call(str(uuid4()))), range(count)))
-            seconds = time.perf_counter() - begin
-        assert all(answer.status == "accepted-by-provider" for answer in answers)
-        print(f"  {threads} thread(s): {count / seconds:.0f} sends a second")
 
 
 if __name__ == "__main__":
