@@ -237,6 +237,21 @@ class FhirClient:
             )
         return inner_answers(outer, len(entries))
 
+    def write_together(
+        self, entries: list[Resource], *, deadline: Deadline
+    ) -> list[FhirAnswer] | None:
+        """POST writes as a transaction Bundle: all stand or none; one answer each, in order.
+
+        None when the server took none of them. Raises RecordUnavailable when it did not answer:
+        then nobody knows whether they were written.
+        """
+        bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+        headers = {**_FRESH, "Prefer": "return=minimal"}
+        outer = self._call(
+            "transaction", "POST", self.base, bundle, deadline=deadline, headers=headers
+        )
+        return inner_answers(outer, len(entries)) if outer.good else None
+
     def delete(self, path: str) -> FhirAnswer:
         """DELETE a path below the base. Raises RecordUnavailable."""
         return self._call("delete", "DELETE", f"{self.base}/{path}")

@@ -13,8 +13,9 @@ from datetime import datetime
 from urllib.parse import quote
 
 from fhirmsg.clock import Deadline
+from fhirmsg.errors import RecordUnavailable
 from fhirmsg.fhir import codes
-from fhirmsg.fhir.client import FhirClient, Resource
+from fhirmsg.fhir.client import FhirAnswer, FhirClient, Resource
 from fhirmsg.fhir.communication import (
     copy_for_update,
     delivery_extension,
@@ -38,7 +39,10 @@ from fhirmsg.standing import standing
 
 log = logging.getLogger("fhirmsg.record")
 
-_IDS_IN_A_SEARCH = 20
+_IDS_IN_A_SEARCH = 50
+# So few that a slow server answers in time: what came of a call that it does not answer is not
+# known, and has to be read again.
+_WRITES_AT_ONCE = 50
 _NOT_DONE_BUT_SENT = (
     "A provider reports on this message, and the record says that it was not sent. Find out "
     "whether it left, and correct the entry."
@@ -65,6 +69,10 @@ _STATUS: Mapping[Delivery, Mapping[EntryStatus, EntryStatus]] = {
         EntryStatus.STOPPED: EntryStatus.COMPLETED,
     },
 }
+
+
+# An entry, what it is to become, and the receipts that say so.
+Change = tuple[Entry, Resource, list[JournalItem]]
 
 
 @dataclass(kw_only=True)
@@ -110,7 +118,7 @@ class Receipts:
         for reference in set(by_reference) - set(found):
             # What of this message is there could not be read whole.
             applied.later += by_reference.pop(reference)
-        changes: list[tuple[Entry, Resource, list[JournalItem]]] = []
+        changes: list[Change] = []
         for reference, about_one in by_reference.items():
             entries = standing(found.get(reference, ()))
             if not entries:
@@ -184,12 +192,10 @@ class Receipts:
     def _abandoned(self, entry: Entry) -> bool:
         return entry.age_seconds is not None and entry.age_seconds >= self._lease(entry)
 
-    def _write(
-        self, changes: list[tuple[Entry, Resource, list[JournalItem]]], applied: Applied
-    ) -> None:
-        writes = []
-        written = []
-        for entry, resource, items in changes:
+    def _write(self, changes: list[Change], applied: Applied) -> None:
+        writable: list[tuple[Change, Resource]] = []
+        for change in changes:
+            entry, resource, items = change
             try:
                 checked = validated(resource, known=entry.resource)
             except InvalidResource:
@@ -198,21 +204,42 @@ class Receipts:
                 continue
             condition = f'W/"{entry.version_id}"'
             request = {"method": "PUT", "url": entry.reference, "ifMatch": condition}
-            writes.append({"resource": checked, "request": request})
-            written.append((entry, resource, items))
-        if not writes:
-            return
-        deadline = Deadline(self._client.server.call_deadline)
-        answers = self._client.batch_writes(writes, deadline=deadline)
-        for (entry, resource, items), answer in zip(written, answers, strict=True):
-            # A conflict is somebody else's change: the next turn reads it and looks again.
-            (applied.done if answer.good else applied.later).extend(items)
-            failed = resource["status"] == EntryStatus.STOPPED
-            if answer.good and failed and entry.status is not EntryStatus.UNKNOWN:
-                # After "unknown" a person was asked already, and no other channel is tried.
-                applied.failed.append(entry)
-            if answer.good and entry.status is EntryStatus.IN_PROGRESS:
-                applied.proven.append(entry)
+            writable.append((change, {"resource": checked, "request": request}))
+        for start in range(0, len(writable), _WRITES_AT_ONCE):
+            some = writable[start : start + _WRITES_AT_ONCE]
+            try:
+                answers = self._answers([write for _, write in some])
+            except RecordUnavailable:
+                if not start:
+                    raise
+                # What went before is written, and what it calls for must not be forgotten.
+                for (_, _, items), _ in writable[start:]:
+                    applied.later += items
+                return
+            for (change, _), answer in zip(some, answers, strict=True):
+                _note(change, answer, applied)
+
+    def _answers(self, writes: list[Resource]) -> list[FhirAnswer]:
+        """Write them together, which servers do much faster, and else each for itself."""
+        seconds = self._client.server.call_deadline
+        if len(writes) > 1:
+            together = self._client.write_together(writes, deadline=Deadline(seconds))
+            if together is not None:
+                return together
+        return self._client.batch_writes(writes, deadline=Deadline(seconds))
+
+
+def _note(change: Change, answer: FhirAnswer, applied: Applied) -> None:
+    """Note what became of a write, and what it calls for."""
+    entry, resource, items = change
+    # A conflict is somebody else's change: the next turn reads it and looks again.
+    (applied.done if answer.good else applied.later).extend(items)
+    failed = resource["status"] == EntryStatus.STOPPED
+    if answer.good and failed and entry.status is not EntryStatus.UNKNOWN:
+        # After "unknown" a person was asked already, and no other channel is tried.
+        applied.failed.append(entry)
+    if answer.good and entry.status is EntryStatus.IN_PROGRESS:
+        applied.proven.append(entry)
 
 
 def with_receipts(
