@@ -25,8 +25,6 @@ from pathlib import Path
 from statistics import median, quantiles
 from uuid import uuid4
 
-import requests
-
 from fhirmsg import logs
 from fhirmsg.answers import State
 from fhirmsg.app import compose
@@ -38,15 +36,15 @@ from fhirmsg.guidance.terms import Channel
 from fhirmsg.http import make_session
 from fhirmsg.messenger import Messenger
 from fhirmsg.providers.smtp import SmtpProvider, SmtpSettings
-from tests import builders, policies, world
+from tests import builders, policies
 from tests.bench.bare import BareSend, Letter, taken_down
+from tests.bench.patients import PATIENTS, put_patients
 from tests.hapi.server import HapiServer
 from tests.providers.servers import mail_server
 
 AIM = 1.10
 ROUNDS = 200
 WARM_UP = 150
-PATIENTS = [f"Patient/bench-{number:05}" for number in range(2000)]
 FROM, TO = "noreply@surgery.example", "amara@example.com"
 PLATFORMS = """
 platforms:
@@ -81,20 +79,6 @@ def send(messenger: Messenger, policy: LocalPolicy, patient: str) -> None:
     )
     answer = messenger.send(call)
     assert answer.status is State.ACCEPTED, answer
-
-
-def put_patients(base: str) -> None:
-    """Put as many patients on the server as are written to: the same words go to nobody twice."""
-    entries = [
-        {
-            "resource": world.a_patient_resource(id=reference.partition("/")[2]),
-            "request": {"method": "PUT", "url": reference},
-        }
-        for reference in PATIENTS
-    ]
-    for start in range(0, len(entries), 200):
-        bundle = {"resourceType": "Bundle", "type": "batch", "entry": entries[start : start + 200]}
-        requests.post(base, json=bundle, headers=world.FHIR_JSON, timeout=60).raise_for_status()
 
 
 @contextmanager
