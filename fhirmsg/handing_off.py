@@ -48,10 +48,13 @@ UNKNOWN = (
     "The message may have left, and the provider cannot tell. It is not sent again by itself: "
     "find out whether it arrived."
 )
-_RECORDED_LATER = (
+_REFUSED = "The provider refused the message for good."
+_WENT_UNREAD = (
     "The FHIR server is away: the message went on what the request brought, without a look at "
-    "safety restrictions. Its record entry is kept on this host and follows when the server is "
-    "back."
+    "safety restrictions."
+)
+_RECORDED_LATER = (
+    "The FHIR server takes no record entry now; it is kept on this host and follows when it does."
 )
 
 
@@ -188,7 +191,8 @@ class HandOff:
             own = [each for each in held or () if each.reference == attempt.entry.reference]
             if own and own[0].attempt != attempt.entry.attempt:
                 still_running(2)
-            return self._judge(attempt.call, read, openable=held is None or bool(own))
+            openable = attempt.entry.on_server and (held is None or bool(own))
+            return self._judge(attempt.call, read, openable=openable)
         except StillRunning:
             raise
         except Exception:
@@ -336,7 +340,7 @@ class HandOff:
             status=State.ACCEPTED if accepted else State.FAILED,
             decision=decision,
             written=settled is not None,
-            note=_note_on(entry) if accepted else "The provider refused the message for good.",
+            note=_note_on(entry, ground) if accepted else _REFUSED,
         )
 
     def unknown(self, attempt: Attempt, ground: Ground | None) -> Answer:
@@ -388,8 +392,11 @@ def note(call: Call, what: str, decision: Decision | None = None, *, reason: str
     )
 
 
-def _note_on(entry: Entry) -> str | None:
-    return None if entry.on_server else _RECORDED_LATER
+def _note_on(entry: Entry, ground: Ground | None) -> str | None:
+    if entry.on_server:
+        return None
+    read = ground is not None and ground.case.record.versions
+    return _RECORDED_LATER if read else f"{_WENT_UNREAD} {_RECORDED_LATER}"
 
 
 def _audit(attempt: Attempt, ground: Ground | None, result: str) -> AuditDraft | None:

@@ -151,13 +151,15 @@ class Messenger:
 
         Raises PatientNotFound, RecipientNotFound, PatientAmbiguous or RecordUnavailable.
         """
+        away = False
         try:
             read = self._read(call)
         except RecordUnreachable:
             if self._outage is None or not call.declares_emergency(clock.now()):
                 raise
             read = self._outage.reader.unread(call.request, call.policy, call.message_id)
-        _, decision = self._judge(call, read)
+            away = True
+        _, decision = self._judge(call, read, openable=not away)
         note(call, "checked", decision)
         return answers.for_decision(call, decision)
 
@@ -293,7 +295,7 @@ class Messenger:
         desk = self._journal
         if desk is None:
             raise RecordUnavailable(_NOT_UNREAD)
-        case, decision = self._judge(call, read)
+        case, decision = self._judge(call, read, openable=False)
         if decision.verdict is not Verdict.SEND:
             return self._not_sent(call, case, decision, desk)
         # Another host may have sent it: hosts share nothing while the server is away.

@@ -198,6 +198,7 @@ def test_a_service_built_from_its_settings_takes_tokens_and_keeps_to_limits(tmp_
                 "FHIRMSG_POLICY_FILES": str(tmp_path / "policy.yaml"),
                 "FHIRMSG_CLIENTS_FILE": str(tmp_path / "clients.yaml"),
                 "FHIRMSG_RECORD_KEY": RECORD_KEY,
+                "FHIRMSG_JOURNAL_FILE": str(tmp_path.resolve() / "journal.sqlite3"),
                 "FHIRMSG_OUTBOX_FILE": str(tmp_path / "outbox.sqlite3"),
             }
         )

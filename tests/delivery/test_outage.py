@@ -8,7 +8,6 @@ from fhirmsg.journal import SqliteJournal
 from fhirmsg.ports import Outcome, ProviderKind
 from tests.delivery.conftest import Line
 from tests.delivery.desk import RECORD_KEY, Office, Taking
-from tests.world import an_objection_resource, put
 
 
 @pytest.fixture
@@ -163,28 +162,26 @@ def test_a_message_that_two_hosts_sent_in_an_outage_has_two_entries_and_a_task(
     assert (here.owed(), there.owed()) == (0, 0)
 
 
-def test_a_server_that_reads_and_does_not_write_lets_an_emergency_go_by_the_journal(
+def test_a_server_that_reads_and_takes_no_entry_lets_an_emergency_go_by_the_journal(
     line: Line, office: Office
 ) -> None:
-    put(line.direct, an_objection_resource())
     line.refuses = "Communication"
-    plain = office.send("plain")
-    assert plain["status"] in ("held", "refused")
-    held = office.emergency(seen=False)
-    ids = [
-        {
-            "code": each["code"],
-            **{k: v for k, v in each["evidence"][0].items() if k != "lastUpdated"},
-        }
-        if each["evidence"]
-        else {"code": each["code"]}
-        for each in held["decision"]["findings"]
-        if "acknowledgement" in each["lifted_by"]
-    ]
-    assert held["http"] == 200
-    person = {"identifier": "gp-1", "name": "Gwen Practitioner", "role": "GP"}
-    assert any(each["code"] == "objection.active" for each in ids)
-    assert person["role"] == "GP"
+    held = office.send("plain", content={"body": "Example Surgery: a plain note."})
+    assert (held["status"], [each["code"] for each in held["decision"]["findings"]]) == (
+        "held",
+        ["record.unavailable"],
+    )
+    answer = office.emergency(contact_point=None)
+    assert (answer["http"], answer["record"]) == (201, "pending")
+    assert "unread" not in answer["note"]
+    assert "safety" not in answer["note"]
+    codes = {each["code"]: each["effect"] for each in answer["decision"]["findings"]}
+    assert codes["record.unavailable"] == "warn"
+    line.refuses = ""
+    office.catch_up()
+    [entry] = office.record()
+    assert (entry["status"], office.owed(), len(office.first.taken)) == ("completed", 0, 1)
+    assert office.tasks() == ["emergency-review"]
 
 
 def test_an_ending_that_cannot_be_written_is_owed_and_written_later(

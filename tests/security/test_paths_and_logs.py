@@ -157,6 +157,7 @@ def test_a_body_writes_no_line_of_the_log(process: Process) -> None:
 
 
 def _callbacks() -> list[tuple[str, Any]]:
+    """Give callbacks as of now: a signature of minutes ago is refused."""
     about = {"reference": NO_LINE, "id": NO_LINE, "reason": NO_LINE}
     reply = {"id": NO_LINE, "from": NO_LINE, "channel": "sms", "body": NO_LINE}
     return [
@@ -174,8 +175,9 @@ def _callbacks() -> list[tuple[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize(("path", "callback"), _callbacks())
-def test_a_callback_writes_no_line_of_the_log(process: Process, path: str, callback: Any) -> None:
+@pytest.mark.parametrize("number", range(8))
+def test_a_callback_writes_no_line_of_the_log(process: Process, number: int) -> None:
+    path, callback = _callbacks()[number]
     headers = {
         name.title(): value.replace("a token for ", "a-token-for-")
         for name, value in callback.headers.items()
